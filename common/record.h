@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the kernel side and the collector share: the records that BPF programs emit and the settings that the
+ * collector hands them. Included by both, so it uses nothing but fixed-width types.
+ */
+#ifndef TASKMON_RECORD_H
+#define TASKMON_RECORD_H
+
+#ifdef __bpf__
+#include "kernel_types.h" /* u32, u64 */
+#else
+#include <stdint.h>
+typedef uint64_t u64;
+typedef uint32_t u32;
+typedef uint8_t u8;
+#endif
+
+enum metric_id {
+#define METRIC(name, kind, scope, unit, cost, help) M_##name,
+#include "metrics.def"
+#undef METRIC
+	METRIC_TOTAL
+};
+
+#define METRIC_BIT(id) (1ULL << (id))
+#define METRIC_ALL_BITS (METRIC_TOTAL == 64 ? ~0ULL : METRIC_BIT(METRIC_TOTAL) - 1)
+_Static_assert(METRIC_TOTAL <= 64, "presence bitmaps are one u64");
+
+/* Bit sets of one kind or scope, usable in constant expressions on both sides. */
+enum metric_class { CLASS_COUNTER = 1, CLASS_GAUGE = 2, CLASS_WINDOW = 4, CLASS_THREAD = 8, CLASS_PROCESS = 16 };
+#define METRIC(name, kind, scope, unit, cost, help) \
+	| ((u64)(((CLASS_##kind | CLASS_##scope) & METRIC_CLASS) != 0) << M_##name)
+__attribute__((unused)) static const u64 metric_counter_bits =
+#define METRIC_CLASS CLASS_COUNTER
+	0ULL
+#include "metrics.def"
+#undef METRIC_CLASS
+	;
+__attribute__((unused)) static const u64 metric_thread_bits =
+#define METRIC_CLASS CLASS_THREAD
+	0ULL
+#include "metrics.def"
+#undef METRIC_CLASS
+	;
+#undef METRIC
+
+#define TASK_COMM_BYTES 16 /* TASK_COMM_LEN, include/linux/sched.h: at most 15 bytes and a NUL */
+#define WATCH_MAX 64       /* one bit of a verdict each */
+
+/* First word of every record, in the ring buffer and in the sampler's stream. */
+enum record_type {
+	RECORD_SAMPLE = 1, /* struct task_record: a task that lives */
+	RECORD_END,        /* struct task_record: the final figures of a task; stands for its exit event too */
+	RECORD_FORK,       /* struct task_event, like all that follow */
+	RECORD_EXEC,
+	RECORD_RENAME,
+};
+
+/* What a record stands for. */
+enum record_flags {
+	RECORD_THREAD = 1 << 0,        /* one thread; else a whole process, its figures summed over its threads */
+	RECORD_PROCESS_ENDED = 1 << 1, /* no thread of the process is left */
+	RECORD_RETIRED = 1 << 2,       /* a thread whose tid ends without an exit: it became the main thread by exec */
+};
+
+/** One task at one instant. Times are CLOCK_BOOTTIME in ns. */
+struct task_record {
+	u32 type;  /* RECORD_SAMPLE or RECORD_END */
+	u32 flags; /* enum record_flags */
+	u64 watches;       /* the watches that select it and may see it */
+	u64 time_ns;       /* when it was measured */
+	u64 start_time_ns; /* with tid: the identity of the task */
+	u64 cgroup_id;     /* cgroup v2: inode number of its directory */
+	u64 present;       /* bit per metric: value[] holds a measured value */
+	u32 tid;
+	u32 tgid;
+	u32 ppid;
+	u32 uid;                            /* real user id */
+	u32 exit_status;                    /* as wait(2) gives it; with RECORD_END */
+	char comm[TASK_COMM_BYTES];         /* of the task itself */
+	char process_comm[TASK_COMM_BYTES]; /* of the main thread */
+	u64 value[METRIC_TOTAL];
+};
+
+/** One change in the life of a task. RECORD_THREAD: it concerns one thread only, not the process. */
+struct task_event {
+	u32 type;  /* RECORD_FORK, RECORD_EXEC or RECORD_RENAME */
+	u32 flags; /* enum record_flags */
+	u64 watches;
+	u64 time_ns;
+	u64 start_time_ns;
+	u32 tid;
+	u32 tgid;
+	u32 other_tid; /* fork: the creator; exec: the caller's tid before it; rename: 0 */
+	u32 uid;       /* real user id */
+	char comm[TASK_COMM_BYTES];     /* after the change */
+	char old_comm[TASK_COMM_BYTES]; /* exec and rename: before it; fork: of the creator */
+};
+
+/** Why something was lost in the kernel. */
+enum loss_cause {
+	LOSS_RING_FULL,  /* an event or a final record did not fit into the ring buffer */
+	LOSS_STATE_FULL, /* no memory for the state of a task: it is not watched */
+	LOSS_CAUSES
+};
+
+/** A process named by a client; start_ticks guards against a reused number. */
+struct pid_key {
+	u64 start_ticks; /* field 22 of /proc/PID/stat: CLOCK_BOOTTIME in USER_HZ ticks */
+	u32 tgid;
+	u32 pad; /* zero */
+};
+
+/** The user on whose behalf a watch with limited sight looks. */
+struct owner_key {
+	u32 uid;
+	u32 gid;
+};
+
+/** What the collector asks of the kernel side. Bit sets of watches. */
+struct watch_settings {
+	u64 all;        /* select every process */
+	u64 children;   /* are inherited by forked processes */
+	u64 threads;    /* want a record and events per thread too */
+	u64 sees_all;   /* may see tasks of any user; the others: owner_watches */
+	u64 used;       /* bits in use */
+	u64 metrics;    /* metrics that anybody wants: costly ones are left out otherwise */
+	u32 generation; /* counts changes; a process judged under another one is judged again */
+	u32 judging;    /* this pass of the sampler also judges processes that are not watched yet */
+};
+
+/** What one pass of the sampler shall emit. */
+struct sample_request {
+	u64 processes; /* watches that want process records */
+	u64 threads;   /* watches that want thread records */
+};
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef TASKMON_STR_H
+#define TASKMON_STR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/**
+ * Copy `size` bytes as valid UTF-8 without control characters, terminated: each offending byte becomes U+FFFD for
+ * invalid UTF-8 and '?' for a control character. Returns the length; the output is cut at a character boundary.
+ */
+size_t str_sanitize(char *out, size_t out_size, const void *bytes, size_t size);
+
+/** Decimal digits of `value` at `out` (room for 20), not terminated; returns how many. */
+size_t str_u64(char *out, uint64_t value);
+
+/**
+ * `value` / 10^scale in plain decimals with `digits` decimals (digits <= scale <= 19), rounded half up;
+ * e.g. ns as ms with 3 decimals: str_fixed(out, ns, 6, 3). Room for 22; not terminated; returns the length.
+ */
+size_t str_fixed(char *out, uint64_t value, unsigned int scale, unsigned int digits);
+
+/** Wall clock ns since the epoch as RFC 3339 in UTC with 9 decimals ("2026-11-22T03:04:05.123456789Z"); needs 31. */
+size_t str_rfc3339(char *out, size_t out_size, uint64_t wall_ns);
+
+#endif
