@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * One task at one instant as a record. The sampler and the exit program both use it, so that a final record means
+ * the same as every other.
+ */
+#ifndef TASKMON_FILL_BPF_H
+#define TASKMON_FILL_BPF_H
+
+#include "cputime.bpf.h"
+#include "memory.bpf.h"
+#include "runtime.bpf.h"
+#include "watch.bpf.h"
+
+
+static __always_inline u64 minus(u64 a, u64 b)
+{
+	return a > b ? a - b : 0;
+}
+
+#define HAS_RUN_DELAY bpf_core_field_exists(struct sched_info, run_delay)
+
+#define ADD_IO(sum, from, READ)                                                          \
+	do {                                                                             \
+		if (bpf_core_field_exists(struct task_io_accounting, rchar)) {           \
+			(sum)->rchar += READ(from, ioac.rchar);                          \
+			(sum)->wchar += READ(from, ioac.wchar);                          \
+			(sum)->syscr += READ(from, ioac.syscr);                          \
+			(sum)->syscw += READ(from, ioac.syscw);                          \
+		}                                                                        \
+		if (bpf_core_field_exists(struct task_io_accounting, read_bytes)) {      \
+			(sum)->read_bytes += READ(from, ioac.read_bytes);                \
+			(sum)->write_bytes += READ(from, ioac.write_bytes);              \
+			(sum)->cancelled_write_bytes += READ(from, ioac.cancelled_write_bytes); \
+		}                                                                        \
+	} while (0)
+
+/* What the kernel keeps of a thread, dead or alive. */
+#define ADD_KEPT(sum, task, READ)                                                        \
+	do {                                                                             \
+		(sum)->utime += READ(task, utime);                                       \
+		(sum)->stime += READ(task, stime);                                       \
+		(sum)->kept_runtime += READ(task, se.sum_exec_runtime);                  \
+		(sum)->min_flt += READ(task, min_flt);                                   \
+		(sum)->maj_flt += READ(task, maj_flt);                                   \
+		(sum)->nvcsw += READ(task, nvcsw);                                       \
+		(sum)->nivcsw += READ(task, nivcsw);                                     \
+		ADD_IO(sum, task, READ);                                                 \
+	} while (0)
+
+/* What goes with a thread and is kept by us: struct thread_remains. `runtime`: runtime_at(task, now). */
+#define ADD_OWN(sum, task, now, runtime, READ)                                           \
+	do {                                                                             \
+		u64 delay_ = HAS_RUN_DELAY ? READ(task, sched_info.run_delay) : 0;       \
+		u64 busy_ = (runtime) + delay_;                                          \
+		(sum)->run_delay += delay_;                                              \
+		(sum)->off_cpu += minus(minus(now, READ(task, start_boottime)), busy_);  \
+		(sum)->migrations += READ(task, se.nr_migrations);                       \
+	} while (0)
+
+/*
+ * Between the moment a thread starts to exit and the moment its remains are counted it is in neither sum: too little
+ * for an instant, never too much, and counters that were sent do not go back.
+ */
+#define ADD_THREAD(walk, task, is_leader, READ)                                              \
+	do {                                                                                 \
+		u64 runtime_ = runtime_at(task, (walk)->now, READ);                          \
+		ADD_KEPT(&(walk)->sum, task, READ);                                          \
+		(walk)->sum.on_cpu += runtime_;                                              \
+		if ((is_leader) ? !(walk)->skip_leader : !(READ(task, flags) & PF_EXITING))  \
+			ADD_OWN(&(walk)->sum, task, (walk)->now, runtime_, READ);            \
+		if (bpf_core_field_exists((task)->rss_stat))                                 \
+			(walk)->cached_pages += READ(task, rss_stat.count[MM_FILEPAGES]) +   \
+						READ(task, rss_stat.count[MM_ANONPAGES]) +   \
+						READ(task, rss_stat.count[MM_SHMEMPAGES]);   \
+		if (!(walk)->mm)                                                             \
+			(walk)->mm = READ(task, mm);                                         \
+		if (!(walk)->files)                                                          \
+			(walk)->files = READ(task, files);                                   \
+	} while (0)
+
+/*
+ * Since 6.2. Gives an address a type, so that its fields are read at the cost of a load. Only for the object that asks
+ * for it: bpftool 7.1 cannot link a kernel function that two objects use.
+ */
+#ifdef FILL_WITH_TYPED_WALK
+extern void *bpf_rdonly_cast(const void *object, u32 btf_id) __ksym __weak;
+#define HAS_TYPED_WALK bpf_rdonly_cast
+#else
+#define bpf_rdonly_cast(object, btf_id) NULL
+#define HAS_TYPED_WALK false
+#endif
+
+struct thread_step {
+	struct thread_walk *walk; /* too large for the stack */
+};
+
+static long add_thread(u32 index, struct thread_step *step)
+{
+	struct thread_walk *walk = step->walk;
+	struct list_head *node = walk->next;
+	struct task_struct *task;
+	bool is_leader;
+
+	if (!node || node == walk->head)
+		return 1;
+	task = (void *)node - bpf_core_field_offset(struct task_struct, thread_node);
+	is_leader = task == walk->leader;
+	if (HAS_TYPED_WALK) {
+		struct task_struct *typed = bpf_rdonly_cast(task, bpf_core_type_id_kernel(struct task_struct));
+
+		ADD_THREAD(walk, typed, is_leader, READ_DIRECT);
+	} else {
+		ADD_THREAD(walk, task, is_leader, READ_CHECKED);
+	}
+	walk->next = BPF_CORE_READ(node, next);
+	return 0;
+}
+
+/* What the threads that are gone have left. */
+static __always_inline void add_dead_threads(struct counters *sum, struct process_state *state,
+					     struct signal_struct *signal)
+{
+	sum->utime = signal->utime;
+	sum->stime = signal->stime;
+	sum->kept_runtime = sum->on_cpu = signal->sum_sched_runtime;
+	sum->min_flt = signal->min_flt;
+	sum->maj_flt = signal->maj_flt;
+	sum->nvcsw = signal->nvcsw;
+	sum->nivcsw = signal->nivcsw;
+	ADD_IO(sum, signal, READ_DIRECT);
+	sum->run_delay = state->remains.run_delay_ns;
+	sum->off_cpu = state->remains.off_cpu_ns;
+	sum->migrations = state->remains.migrations;
+}
+
+/*
+ * The sum over all threads. One that exits meanwhile moves from the list into `signal` under a sequence lock, of
+ * which a program can only see that it moved. False: that happened.
+ */
+static __always_inline bool sum_once(struct thread_walk *walk, struct process_state *state, struct task_struct *leader)
+{
+	struct signal_struct *signal = leader->signal;
+	u32 sequence = signal->stats_lock.seqcount.seqcount.sequence;
+	struct list_head *head = (void *)signal + bpf_core_field_offset(struct signal_struct, thread_head);
+	struct thread_step step = { walk };
+
+	__builtin_memset(&walk->sum, 0, sizeof(walk->sum));
+	walk->leader = leader;
+	walk->head = head;
+	walk->next = BPF_CORE_READ(head, next);
+	walk->cached_pages = 0;
+	walk->skip_leader = state->main_thread_ended;
+	add_dead_threads(&walk->sum, state, signal);
+	bpf_loop(THREADS_MAX, add_thread, &step, 0);
+	return !(sequence & 1) && sequence == signal->stats_lock.seqcount.seqcount.sequence;
+}
+
+/* Three attempts; not a loop, which 6.1 refuses around bpf_loop(). After that it may be too little for an instant. */
+static __always_inline void sum_threads(struct thread_walk *walk, struct process_state *state,
+					struct task_struct *leader)
+{
+	if (!sum_once(walk, state, leader) && !sum_once(walk, state, leader))
+		sum_once(walk, state, leader);
+}
+
+/** The letter of /proc/PID/stat, field 3: __task_state_index() and task_index_to_char(), include/linux/sched.h. */
+static __always_inline u64 state_letter(struct task_struct *task)
+{
+	const u64 letters = 0x505a587454445352ULL; /* "RSDTtXZP", first letter lowest */
+	u32 state = task->__state, reported = (state | task->exit_state) & TASK_REPORT;
+	u32 index = 0;
+
+	if ((state & TASK_IDLE) == TASK_IDLE)
+		return 'I';
+	if (state & (TASK_RTLOCK_WAIT | TASK_FROZEN))
+		return 'D';
+	while (reported >> index && index < 7)
+		index++;
+	return letters >> (8 * index) & 0xff;
+}
+
+#define SET(record, metric, measured) ((record)->value[M_##metric] = (measured))
+
+static __always_inline void set_counters(struct task_record *record, const struct counters *sum)
+{
+	SET(record, task_minor_pagefault_count, sum->min_flt);
+	SET(record, task_major_pagefault_count, sum->maj_flt);
+	SET(record, task_rchar_bytes, sum->rchar);
+	SET(record, task_wchar_bytes, sum->wchar);
+	SET(record, task_syscr_count, sum->syscr);
+	SET(record, task_syscw_count, sum->syscw);
+	SET(record, task_read_bytes, sum->read_bytes);
+	SET(record, task_write_bytes, sum->write_bytes);
+	SET(record, task_cancelled_write_bytes, sum->cancelled_write_bytes);
+	SET(record, task_migration_count, sum->migrations);
+	SET(record, task_on_cpu_ns, sum->on_cpu);
+	SET(record, task_run_delay_ns, sum->run_delay);
+	SET(record, task_off_cpu_ns, sum->off_cpu);
+	SET(record, task_voluntary_switch_count, sum->nvcsw);
+	SET(record, task_involuntary_switch_count, sum->nivcsw);
+}
+
+static __always_inline void set_cputime(struct task_record *record, u64 utime_ns, u64 stime_ns)
+{
+	SET(record, task_utime_jiffies, utime_ns / ns_per_tick);
+	SET(record, task_stime_jiffies, stime_ns / ns_per_tick);
+}
+
+static __always_inline void fill_identity(struct task_record *record, struct task_struct *task, u64 watches, u64 now)
+{
+	record->type = RECORD_SAMPLE;
+	record->flags = 0;
+	record->watches = watches;
+	record->time_ns = now;
+	record->start_time_ns = task->start_boottime;
+	record->cgroup_id = task->cgroups->dfl_cgrp->kn->id;
+	record->tid = task->pid;
+	record->tgid = task->tgid;
+	record->ppid = task->real_parent->tgid;
+	record->uid = task->real_cred->uid.val;
+	record->exit_status = 0;
+	bpf_probe_read_kernel(record->comm, sizeof(record->comm), task->comm);
+	bpf_probe_read_kernel(record->process_comm, sizeof(record->process_comm), task->group_leader->comm);
+	SET(record, task_state, state_letter(task));
+}
+
+/* Gauges of the address space; absent if it went away before or while it was read. */
+static __always_inline void fill_memory(struct task_record *record, struct mm_struct *mm, s64 cached_pages)
+{
+	if (!mm)
+		return;
+	SET(record, task_vm_size, BPF_CORE_READ(mm, total_vm) * page_size);
+	record->present |= METRIC_BIT(M_task_vm_size);
+	if (!(settings.metrics & METRIC_BIT(M_task_pm_size)))
+		return;
+	SET(record, task_pm_size, read_rss_bytes(mm, cached_pages));
+	record->present |= METRIC_BIT(M_task_pm_size);
+}
+
+static __always_inline void fill_files(struct task_record *record, struct files_struct *files)
+{
+	if (!files || !(settings.metrics & METRIC_BIT(M_task_fd_count)))
+		return;
+	SET(record, task_fd_count, read_fd_count(files));
+	record->present |= METRIC_BIT(M_task_fd_count);
+}
+
+/* What was sent is a lower limit of what will be; on-CPU time is also limited from above by the time there was. */
+static __always_inline void settle_process(struct task_record *record, struct process_state *state, u32 threads)
+{
+	u64 now = record->time_ns, ended = state->remains.threads;
+
+	if (state->time_ns && now > state->time_ns) {
+		u64 room = (now - state->time_ns) * (threads + ended - state->threads_ended);
+		u64 limit = state->last[M_task_on_cpu_ns] + room;
+
+		if (record->value[M_task_on_cpu_ns] > limit)
+			record->value[M_task_on_cpu_ns] = limit;
+	}
+	for (int id = 0; id < METRIC_TOTAL; id++) {
+		if (!(metric_counter_bits >> id & 1))
+			continue;
+		if (record->value[id] < state->last[id])
+			record->value[id] = state->last[id];
+		state->last[id] = record->value[id];
+	}
+	state->time_ns = now;
+	state->threads_ended = ended;
+}
+
+/** A whole process into `space->record`: `leader` is its main thread. */
+static __always_inline void fill_process(struct workspace *space, struct process_state *state,
+					 struct task_struct *leader, u64 watches)
+{
+	struct task_record *record = &space->record;
+	struct thread_walk *walk = &space->walk;
+	u32 threads = leader->signal->nr_threads;
+
+	walk->now = bpf_ktime_get_boot_ns();
+	walk->mm = leader->mm;
+	walk->files = leader->files;
+	sum_threads(walk, state, leader);
+	fill_identity(record, leader, watches, walk->now);
+	record->present = (metric_counter_bits | METRIC_BIT(M_task_state) | METRIC_BIT(M_task_thread_count));
+	set_counters(record, &walk->sum);
+	adjust_cputime(walk->sum.utime, walk->sum.stime, walk->sum.kept_runtime, &state->utime_ns, &state->stime_ns);
+	set_cputime(record, state->utime_ns, state->stime_ns);
+	SET(record, task_thread_count, threads);
+	fill_memory(record, walk->mm, walk->cached_pages);
+	fill_files(record, walk->files);
+	settle_process(record, state, threads);
+}
+
+/** The state of a thread for its records; NULL if there is no memory for it. */
+static __always_inline struct thread_state *thread_state_of(struct task_struct *task, u64 watches)
+{
+	struct thread_state *state = bpf_task_storage_get(&threads, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!state) {
+		count_loss(watches, LOSS_STATE_FULL);
+		return NULL;
+	}
+	if (!state->tid) {
+		state->tid = task->pid;
+		state->watches = watches;
+		state->start_time_ns = task->start_boottime;
+		state->utime_ns = task->prev_cputime.utime;
+		state->stime_ns = task->prev_cputime.stime;
+	}
+	return state;
+}
+
+/** One thread. */
+static __always_inline void fill_thread(struct task_record *record, struct thread_state *state,
+					struct task_struct *task, u64 watches)
+{
+	u64 now = bpf_ktime_get_boot_ns();
+	u64 lifetime = minus(now, task->start_boottime);
+	u64 limit = lifetime;
+	struct counters sum = {};
+
+	sum.on_cpu = runtime_at(task, now, READ_DIRECT);
+	ADD_KEPT(&sum, task, READ_DIRECT);
+	ADD_OWN(&sum, task, now, sum.on_cpu, READ_DIRECT);
+	adjust_cputime(sum.utime, sum.stime, sum.kept_runtime, &state->utime_ns, &state->stime_ns);
+
+	/* never above 100 %, whatever was read while it changed */
+	if (state->time_ns && now > state->time_ns)
+		limit = state->on_cpu_ns + (now - state->time_ns);
+	if (sum.on_cpu > limit)
+		sum.on_cpu = limit;
+	if (sum.on_cpu < state->on_cpu_ns)
+		sum.on_cpu = state->on_cpu_ns;
+	sum.off_cpu = minus(lifetime, sum.on_cpu + sum.run_delay);
+	if (sum.off_cpu < state->off_cpu_ns)
+		sum.off_cpu = state->off_cpu_ns;
+	state->watches = watches;
+	state->time_ns = now;
+	state->on_cpu_ns = sum.on_cpu;
+	state->off_cpu_ns = sum.off_cpu;
+
+	fill_identity(record, task, watches, now);
+	record->flags = RECORD_THREAD;
+	record->present = metric_thread_bits;
+	set_counters(record, &sum);
+	set_cputime(record, state->utime_ns, state->stime_ns);
+}
+
+#endif

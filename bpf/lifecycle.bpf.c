@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/*
+ * Fork, exec, rename, exit: where verdicts are made, inherited and ended, and what a task leaves behind is kept.
+ */
+#include "fill.bpf.h"
+#include "preempt.bpf.h"
+
+#include <bpf/bpf_tracing.h>
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/*
+ * The collector sleeps until the first record, then waits a moment for more and takes them all; until it has, more
+ * wake-ups would only cost, unless the ring runs full.
+ */
+#define WAKE_UP_BYTES (256 << 10)
+
+static __always_inline void emit(void *record, u64 size, u64 watches)
+{
+	u64 waiting = bpf_ringbuf_query(&lifecycle, BPF_RB_AVAIL_DATA);
+	u64 flags = waiting == 0 || waiting >= WAKE_UP_BYTES ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+
+	if (bpf_ringbuf_output(&lifecycle, record, size, flags))
+		count_loss(watches, LOSS_RING_FULL);
+}
+
+static __always_inline void emit_event(u32 type, u32 flags, u64 watches, struct task_struct *task, u32 other_tid,
+				       const char *comm, const char *old_comm)
+{
+	struct task_event event = {
+		.type = type,
+		.flags = flags,
+		.watches = watches,
+		.time_ns = bpf_ktime_get_boot_ns(),
+		.start_time_ns = task->start_boottime,
+		.tid = task->pid,
+		.tgid = task->tgid,
+		.other_tid = other_tid,
+		.uid = task->real_cred->uid.val,
+	};
+
+	if (!watches)
+		return;
+	bpf_probe_read_kernel_str(event.comm, sizeof(event.comm), comm);
+	bpf_probe_read_kernel_str(event.old_comm, sizeof(event.old_comm), old_comm);
+	emit(&event, sizeof(event), watches);
+}
+
+static __always_inline void handle_fork(struct task_struct *parent, struct task_struct *child)
+{
+	struct process_state *state = watched(parent);
+	u64 inherited, watches;
+
+	if (child->pid != child->tgid) {
+		/* a thread: its process's verdict holds for it */
+		if (!state)
+			return;
+		__sync_fetch_and_add(&state->threads_begun, 1);
+		watches = visible_to(state, child->group_leader) & settings.threads;
+		if (!watches)
+			return;
+		thread_state_of(child, watches);
+		emit_event(RECORD_FORK, RECORD_THREAD, watches, child, parent->pid, child->comm, parent->comm);
+		return;
+	}
+	inherited = state ? state->watches & settings.children : 0;
+	watches = settings.all | inherited;
+	if (!watches)
+		return;
+	state = apply_verdict(child, watches, inherited);
+	if (!state)
+		return;
+	watches = visible_to(state, child);
+	if (watches & settings.threads)
+		thread_state_of(child, watches & settings.threads);
+	emit_event(RECORD_FORK, 0, watches, child, parent->pid, child->comm, parent->comm);
+}
+
+/* A thread that became the main thread by exec: its old number ends here, without an exit. */
+static __always_inline void retire_thread(struct process_state *state, struct task_struct *task, u64 watches)
+{
+	u32 user = SCRATCH_EXEC;
+	struct thread_state *thread = bpf_task_storage_get(&threads, task, NULL, 0);
+	struct workspace *space = bpf_map_lookup_elem(&scratch, &user);
+	struct task_record *record;
+	u32 old_tid;
+
+	if (!thread || !space)
+		return;
+	record = &space->record;
+	old_tid = thread->tid;
+	if (old_tid != (u32)task->pid && watches & settings.threads) {
+		u64 old_start = thread->start_time_ns;
+
+		fill_thread(record, thread, task, watches & settings.threads);
+		record->type = RECORD_END;
+		record->flags = RECORD_THREAD | RECORD_RETIRED;
+		record->tid = old_tid;
+		record->start_time_ns = old_start;
+		bpf_probe_read_kernel(record->comm, sizeof(record->comm), state->comm);
+		emit(record, sizeof(*record), record->watches);
+	}
+	thread->tid = task->pid;
+	thread->start_time_ns = task->start_boottime;
+}
+
+static __always_inline void handle_exec(struct task_struct *task, pid_t old_pid)
+{
+	struct process_state *state = watched(task);
+	u64 watches;
+
+	if (!state)
+		return;
+	remember_dumpable(state, task);
+	watches = visible_to(state, task);
+	if (old_pid != task->pid)
+		retire_thread(state, task, watches);
+	emit_event(RECORD_EXEC, 0, watches, task, old_pid, task->comm, state->comm);
+	bpf_probe_read_kernel(state->comm, sizeof(state->comm), task->comm);
+}
+
+static __always_inline void handle_rename(struct task_struct *task, const char *comm)
+{
+	struct process_state *state = watched(task);
+	bool is_leader = task->pid == task->tgid;
+	u64 watches;
+
+	/* exec renames too; its own event tells more */
+	if (!state || BPF_CORE_READ_BITFIELD(task, in_execve))
+		return;
+	watches = visible_to(state, task->group_leader);
+	if (is_leader)
+		bpf_probe_read_kernel_str(state->comm, sizeof(state->comm), comm);
+	else
+		watches &= settings.threads;
+	emit_event(RECORD_RENAME, is_leader ? 0 : RECORD_THREAD, watches, task, 0, comm, task->comm);
+}
+
+struct exit_search {
+	struct list_head *head, *next;
+	struct task_struct *self;
+	bool found;
+};
+
+static long visit_thread_for_exit(u32 index, struct exit_search *search)
+{
+	struct list_head *node = search->next;
+	struct task_struct *task;
+
+	if (!node || node == search->head)
+		return 1;
+	task = (void *)node - bpf_core_field_offset(struct task_struct, thread_node);
+	search->found = task != search->self && !BPF_CORE_READ(task, exit_state);
+	search->next = BPF_CORE_READ(node, next);
+	return search->found;
+}
+
+/* Is there another thread that may not have come to its exit program yet? */
+static __always_inline bool others_exit(struct task_struct *task)
+{
+	struct list_head *head = (void *)task->signal + bpf_core_field_offset(struct signal_struct, thread_head);
+	struct exit_search search = { .head = head, .self = task };
+
+	search.next = BPF_CORE_READ(head, next);
+	bpf_loop(THREADS_MAX, visit_thread_for_exit, &search, 0);
+	return search.found;
+}
+
+/*
+ * Is this the last thread of its process to come here? `live` falls earlier, so several can find it at 0, and between
+ * the two a thread can be preempted: up to 6.12 it releases its memory there. Then its remains would be missing.
+ */
+static __always_inline bool is_last_exit(struct process_state *state, struct task_struct *task)
+{
+	if (task->signal->live.counter != 0)
+		return false;
+	if (state->remains.threads < state->threads_begun && others_exit(task))
+		return false;
+	return !__sync_lock_test_and_set(&state->ended, 1);
+}
+
+/* What the kernel forgets of a thread, added to what its process has of others. */
+static __always_inline void keep_remains(struct process_state *state, struct task_struct *task)
+{
+	u64 now = bpf_ktime_get_boot_ns();
+	struct counters own = {};
+
+	ADD_OWN(&own, task, now, runtime_at(task, now, READ_DIRECT), READ_DIRECT);
+	__sync_fetch_and_add(&state->remains.run_delay_ns, own.run_delay);
+	__sync_fetch_and_add(&state->remains.off_cpu_ns, own.off_cpu);
+	__sync_fetch_and_add(&state->remains.migrations, own.migrations);
+	__sync_fetch_and_add(&state->remains.threads, 1);
+	if (task->pid == task->tgid)
+		state->main_thread_ended = 1;
+}
+
+/*
+ * exec by a thread that is not the main thread: all others exit, the main thread among them, and the caller takes its
+ * place. The process goes on, so its state moves on. See de_thread(), fs/exec.c.
+ */
+static __always_inline void hand_over(struct process_state *state, struct task_struct *task)
+{
+	struct task_struct *heir = task->signal->group_exec_task;
+	struct process_state *copy;
+
+	if (!heir || heir == task)
+		return;
+	copy = bpf_task_storage_get(&processes, heir, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!copy) {
+		count_loss(state->watches, LOSS_STATE_FULL);
+		return;
+	}
+	__builtin_memcpy(copy, state, sizeof(*copy));
+	state->handed_over = 1;
+	copy->handed_over = 0;
+	copy->main_thread_ended = 0; /* the heir will be the main thread */
+}
+
+/* As wait(2) gives it for the process: wait_task_zombie(), kernel/exit.c. */
+static __always_inline u32 exit_status_of(struct task_struct *task, bool process_ended)
+{
+	struct signal_struct *signal = task->signal;
+
+	if (process_ended && signal->flags & SIGNAL_GROUP_EXIT)
+		return signal->group_exit_code;
+	return task->exit_code;
+}
+
+static __always_inline void handle_exit(struct task_struct *task)
+{
+	struct process_state *state = watched(task);
+	struct task_struct *leader = task->group_leader;
+	u32 user = SCRATCH_EXIT;
+	struct workspace *space;
+	struct task_record *record;
+	struct thread_state *thread;
+	bool process_ended;
+	u64 watches;
+
+	if (!state)
+		return;
+	keep_remains(state, task);
+	hand_over(state, task);
+	watches = visible_to(state, leader);
+	space = bpf_map_lookup_elem(&scratch, &user);
+	if (!space)
+		return;
+	record = &space->record;
+	process_ended = is_last_exit(state, task);
+
+	thread = watches & settings.threads ? thread_state_of(task, watches & settings.threads) :
+					      bpf_task_storage_get(&threads, task, NULL, 0);
+	if (thread)
+		thread->ended = 1;
+	if (thread && watches & settings.threads) {
+		fill_thread(record, thread, task, watches & settings.threads);
+		record->type = RECORD_END;
+		record->flags |= process_ended ? RECORD_PROCESS_ENDED : 0;
+		record->exit_status = exit_status_of(task, process_ended);
+		emit(record, sizeof(*record), record->watches);
+	}
+	if (process_ended && watches) {
+		fill_process(space, state, leader, watches);
+		record->type = RECORD_END;
+		record->flags |= RECORD_PROCESS_ENDED;
+		record->exit_status = exit_status_of(task, true);
+		emit(record, sizeof(*record), record->watches);
+	}
+}
+
+/*
+ * The last chance: the kernel is about to free the task, in a softirq, where no program is preempted. If its exit was
+ * skipped (see preempt.bpf.h), its final record is sent here. Its main thread may be gone, so only its own state counts.
+ */
+static __always_inline void handle_free(struct task_struct *task)
+{
+	struct thread_state *thread = bpf_task_storage_get(&threads, task, NULL, 0);
+	struct process_state *state = NULL;
+	struct task_record *record;
+	struct workspace *space;
+	u32 user = SCRATCH_FREE;
+	u64 watches;
+
+	if (task->pid == task->tgid)
+		state = bpf_task_storage_get(&processes, task, NULL, 0);
+	space = bpf_map_lookup_elem(&scratch, &user);
+	if (!space)
+		return;
+	record = &space->record;
+	if (thread && !thread->ended) {
+		/* whether others may still see it could only be told with its process */
+		watches = thread->watches & settings.used & settings.threads & settings.sees_all;
+		fill_thread(record, thread, task, watches);
+		bpf_probe_read_kernel(record->process_comm, sizeof(record->process_comm), task->comm);
+		record->type = RECORD_END;
+		record->exit_status = task->exit_code;
+		if (watches)
+			emit(record, sizeof(*record), watches);
+	}
+	if (state && !state->ended && !state->handed_over) {
+		if (!state->main_thread_ended)
+			keep_remains(state, task);
+		watches = visible_to(state, task);
+		fill_process(space, state, task, watches);
+		record->type = RECORD_END;
+		record->flags |= RECORD_PROCESS_ENDED;
+		record->exit_status = exit_status_of(task, true);
+		if (watches)
+			emit(record, sizeof(*record), watches);
+	}
+}
+
+SEC("tp_btf/sched_process_free")
+int BPF_PROG(on_free, struct task_struct *task)
+{
+	handle_free(task);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+{
+	WITHOUT_PREEMPTION(handle_fork(parent, child));
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task, pid_t old_pid)
+{
+	WITHOUT_PREEMPTION(handle_exec(task, old_pid));
+	return 0;
+}
+
+SEC("tp_btf/task_rename")
+int BPF_PROG(on_rename, struct task_struct *task, const char *comm)
+{
+	WITHOUT_PREEMPTION(handle_rename(task, comm));
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	WITHOUT_PREEMPTION(handle_exit(task));
+	return 0;
+}

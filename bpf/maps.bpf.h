@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * All state of the kernel side on one page. __weak, so that the linker merges what every object declares.
+ */
+#ifndef TASKMON_MAPS_BPF_H
+#define TASKMON_MAPS_BPF_H
+
+#include "kernel_types.h"
+
+#include <bpf/bpf_helpers.h>
+
+#include "record.h"
+
+/* What threads leave behind that the kernel does not keep. */
+struct thread_remains {
+	u64 run_delay_ns;
+	u64 off_cpu_ns;
+	u64 migrations;
+	u64 threads; /* how many have passed the exit program */
+};
+
+/* One per watched process, in its main thread's storage. Freed with that thread, or moved on by exec. */
+struct process_state {
+	u64 watches;   /* the verdict */
+	u64 inherited; /* the part of it that came from the parent */
+	u32 generation; /* of the settings under which it was judged */
+	u32 dumpable;   /* as last seen: it cannot be read any more once the memory map is gone */
+	u32 main_thread_ended;
+	u32 ended;       /* the final record was sent */
+	u32 handed_over; /* by exec of another thread: the process goes on with that one's state */
+	u64 threads_begun; /* that lived when the watch began, or were created since */
+	char comm[TASK_COMM_BYTES];
+	struct thread_remains remains;
+	/* what was sent last: counters never go back, and CPU time never grows faster than time */
+	u64 time_ns;
+	u64 threads_ended;
+	u64 utime_ns, stime_ns;
+	u64 last[METRIC_TOTAL];
+};
+
+/* One per thread of a watch that wants threads. */
+struct thread_state {
+	u64 start_time_ns; /* exec gives the caller the main thread's */
+	u32 tid;           /* and its number */
+	u32 ended;         /* the final record was sent */
+	u64 watches;       /* that got the last record */
+	u64 time_ns;
+	u64 on_cpu_ns, off_cpu_ns;
+	u64 utime_ns, stime_ns;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct process_state);
+} processes SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct thread_state);
+} threads SEC(".maps") __weak;
+
+/* Watches by process id: which ones name this process. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, struct pid_key);
+	__type(value, u64);
+} pid_watches SEC(".maps") __weak;
+
+/* Watches that see only one user's tasks. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, WATCH_MAX);
+	__type(key, struct owner_key);
+	__type(value, u64);
+} owner_watches SEC(".maps") __weak;
+
+/* Fork, exec, rename and final records. The collector sets the size. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} lifecycle SEC(".maps") __weak;
+
+/* What threads add up to. */
+struct counters {
+	u64 utime, stime, kept_runtime; /* as the kernel has them */
+	u64 on_cpu;                     /* to the present moment */
+	u64 min_flt, maj_flt, nvcsw, nivcsw;
+	u64 rchar, wchar, syscr, syscw, read_bytes, write_bytes, cancelled_write_bytes;
+	u64 run_delay, off_cpu, migrations;
+};
+
+struct thread_walk {
+	struct list_head *head, *next;
+	struct task_struct *leader;
+	struct mm_struct *mm;       /* of the first thread that still has one */
+	struct files_struct *files;
+	s64 cached_pages;           /* resident ones that threads have not added to `mm` yet (up to 6.1) */
+	u64 now;
+	bool skip_leader; /* its remains are counted already */
+	struct counters sum;
+};
+
+/* What filling a record takes. */
+struct workspace {
+	struct task_record record;
+	struct thread_walk walk;
+};
+
+/*
+ * Where records are put together: they are too large for the stack. An iterator can be preempted by a task that
+ * exits on the same CPU, hence one place per program.
+ */
+enum scratch_user { SCRATCH_SAMPLE, SCRATCH_EXIT, SCRATCH_EXEC, SCRATCH_FREE, SCRATCH_USERS };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SCRATCH_USERS);
+	__type(key, u32);
+	__type(value, struct workspace);
+} scratch SEC(".maps") __weak;
+
+/* See percpu.bpf.c. */
+#define CPUS_MAX 8192
+u64 cpu_offset[CPUS_MAX] __weak;
+
+/* CLOCK_BOOTTIME - clock of the run queues; 0: not known. See runtime.bpf.h. */
+u64 clock_distance __weak;
+u64 least_clock_distance __weak;
+
+struct watch_settings settings __weak;
+struct sample_request request __weak;
+u64 lost[WATCH_MAX][LOSS_CAUSES] __weak;
+
+#endif
