@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Who may see what. Decided from what the kernel says of the peer (SO_PEERCRED, SO_PEERGROUPS), never from what the
+ * peer says. The kernel side applies the same rule to every record: visible_to() in bpf/watch.bpf.h.
+ */
+#ifndef TASKMON_ACCESS_H
+#define TASKMON_ACCESS_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "record.h"
+
+struct config;
+
+struct client {
+	uid_t uid;
+	gid_t gid;
+	pid_t pid;
+	bool sees_all; /* root or a member of the group: the tasks of every user; else its own */
+	bool refused;  /* may not see anything */
+};
+
+/** Find out who is at the other end of a Unix socket. */
+int access_identify(int fd, const struct config *config, struct client *client);
+
+/**
+ * May the client watch this process? Fills `key`. Returns 0, -ESRCH if there is none, -EINVAL if `pid` is a thread of
+ * another process, -EACCES if it is not theirs to see.
+ */
+int access_process(const struct client *client, pid_t pid, struct pid_key *key);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef TASKMON_CLOCK_H
+#define TASKMON_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+/** ns of a clock. */
+static inline uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/** The clock of all records: it never steps, and it counts what the machine sleeps. */
+static inline uint64_t clock_boot_ns(void)
+{
+	return clock_ns(CLOCK_BOOTTIME);
+}
+
+/** What to add to a record's time for the wall clock of this moment. */
+static inline int64_t clock_wall_offset_ns(void)
+{
+	return (int64_t)(clock_ns(CLOCK_REALTIME) - clock_boot_ns());
+}
+
+#endif

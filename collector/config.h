@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef TASKMON_CONFIG_H
+#define TASKMON_CONFIG_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#define CONFIG_DEFAULT_PATH "/etc/taskmon/collector.json"
+#define CONFIG_DEFAULT_SOCKET "/run/taskmon/collector.sock"
+
+/** Settings of the collector: defaults, then the file, then the command line. */
+struct config {
+	char socket[108]; /* sizeof(sun_path) */
+	bool has_group;   /* false: there is no such group */
+	gid_t group;      /* whose members see everything */
+	bool others_denied;
+	size_t queue_bytes; /* per client */
+	unsigned int max_clients;
+};
+
+void config_defaults(struct config *config);
+
+/**
+ * Read a file. A wrong key, type or value is refused with `FILE:LINE: what, and what was expected` in `error`, and
+ * `config` is left as it was.
+ */
+int config_read(struct config *config, const char *path, char *error, size_t error_size);
+
+#endif

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "dispatch.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "log.h"
+#include "session.h"
+
+struct dispatch {
+	struct kernel *kernel;
+	struct watches *watches;
+	struct cgroups *cgroups;
+	struct feed **feeds;
+	size_t feed_count;
+	uint32_t last_id;
+	u64 lost_before[WATCH_MAX][LOSS_CAUSES]; /* what was told already */
+	u64 skipped_before;
+};
+
+struct dispatch *dispatch_new(struct kernel *kernel, struct watches *watches, struct cgroups *cgroups)
+{
+	struct dispatch *dispatch = calloc(1, sizeof(*dispatch));
+
+	if (!dispatch)
+		return NULL;
+	dispatch->kernel = kernel;
+	dispatch->watches = watches;
+	dispatch->cgroups = cgroups;
+	return dispatch;
+}
+
+void dispatch_free(struct dispatch *dispatch)
+{
+	if (!dispatch)
+		return;
+	for (size_t i = 0; i < dispatch->feed_count; i++)
+		feed_free(dispatch->feeds[i]);
+	free(dispatch->feeds);
+	free(dispatch);
+}
+
+/* The kernel side leaves out costly metrics that nobody wants. */
+static void update_wanted_metrics(struct dispatch *dispatch)
+{
+	u64 metrics = 0;
+
+	for (size_t i = 0; i < dispatch->feed_count; i++)
+		metrics |= feed_spec(dispatch->feeds[i])->metrics;
+	kernel_settings(dispatch->kernel)->metrics = metrics;
+}
+
+static struct feed *find_feed(struct dispatch *dispatch, const struct feed_spec *spec)
+{
+	for (size_t i = 0; i < dispatch->feed_count; i++) {
+		const struct feed_spec *other = feed_spec(dispatch->feeds[i]);
+
+		if (other->watch == spec->watch && other->threads == spec->threads && other->events == spec->events &&
+		    other->metrics == spec->metrics && other->interval_ns == spec->interval_ns)
+			return dispatch->feeds[i];
+	}
+	return NULL;
+}
+
+static struct feed *add_feed(struct dispatch *dispatch, const struct feed_spec *spec)
+{
+	struct feed **grown = reallocarray(dispatch->feeds, dispatch->feed_count + 1, sizeof(*grown));
+	struct feed *feed;
+
+	if (!grown)
+		return NULL;
+	dispatch->feeds = grown;
+	feed = feed_new(++dispatch->last_id, spec, dispatch->cgroups);
+	if (!feed)
+		return NULL;
+	dispatch->feeds[dispatch->feed_count++] = feed;
+	if (spec->threads)
+		watch_want_threads(dispatch->watches, spec->watch, true);
+	update_wanted_metrics(dispatch);
+	return feed;
+}
+
+static void remove_feed(struct dispatch *dispatch, struct feed *feed)
+{
+	const struct feed_spec spec = *feed_spec(feed);
+
+	for (size_t i = 0; i < dispatch->feed_count; i++)
+		if (dispatch->feeds[i] == feed)
+			dispatch->feeds[i] = dispatch->feeds[--dispatch->feed_count];
+	feed_free(feed);
+	if (spec.threads)
+		watch_want_threads(dispatch->watches, spec.watch, false);
+	update_wanted_metrics(dispatch);
+}
+
+static size_t subscriptions_of(const struct dispatch *dispatch, const struct session *session)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < dispatch->feed_count; i++)
+		count += feed_has(dispatch->feeds[i], session);
+	return count;
+}
+
+/* Each subscription holds one reference of the watch, each feed the wish for its level. */
+int dispatch_join(struct dispatch *dispatch, struct session *session, const struct watch_spec *watch,
+		  struct feed_spec *spec, struct feed **out)
+{
+	struct feed *feed;
+	int bit, err;
+
+	if (subscriptions_of(dispatch, session) >= SUBSCRIPTIONS_PER_SESSION)
+		return -EMFILE;
+	bit = watch_acquire(dispatch->watches, watch);
+	if (bit < 0)
+		return bit;
+	spec->watch = (unsigned int)bit;
+	feed = find_feed(dispatch, spec);
+	if (feed && feed_has(feed, session)) {
+		watch_release(dispatch->watches, spec->watch);
+		return -EEXIST;
+	}
+	if (!feed)
+		feed = add_feed(dispatch, spec);
+	err = feed ? feed_join(feed, session) : -ENOMEM;
+	if (err) {
+		if (feed && feed_subscribers(feed) == 0)
+			remove_feed(dispatch, feed);
+		watch_release(dispatch->watches, spec->watch);
+		return err;
+	}
+	*out = feed;
+	return 0;
+}
+
+void dispatch_leave(struct dispatch *dispatch, struct session *session, struct feed *feed)
+{
+	unsigned int watch = feed_spec(feed)->watch;
+
+	feed_leave(feed, session);
+	if (feed_subscribers(feed) == 0)
+		remove_feed(dispatch, feed);
+	watch_release(dispatch->watches, watch);
+}
+
+void dispatch_leave_all(struct dispatch *dispatch, struct session *session)
+{
+	for (size_t i = dispatch->feed_count; i-- > 0;)
+		if (i < dispatch->feed_count && feed_has(dispatch->feeds[i], session))
+			dispatch_leave(dispatch, session, dispatch->feeds[i]);
+}
+
+struct feed *dispatch_find(struct dispatch *dispatch, const struct session *session, uint32_t id)
+{
+	for (size_t i = 0; i < dispatch->feed_count; i++)
+		if (feed_id(dispatch->feeds[i]) == id && feed_has(dispatch->feeds[i], session))
+			return dispatch->feeds[i];
+	return NULL;
+}
+
+size_t dispatch_feed_count(const struct dispatch *dispatch)
+{
+	return dispatch->feed_count;
+}
+
+struct feed *dispatch_feed(const struct dispatch *dispatch, size_t index)
+{
+	return dispatch->feeds[index];
+}
+
+/* Final records are of one level and go to feeds of that level. */
+static void route_end(struct dispatch *dispatch, const struct task_record *record)
+{
+	for (size_t i = 0; i < dispatch->feed_count; i++) {
+		const struct feed_spec *spec = feed_spec(dispatch->feeds[i]);
+
+		if (record->watches >> spec->watch & 1 && spec->threads == !!(record->flags & RECORD_THREAD))
+			feed_add_end(dispatch->feeds[i], record);
+	}
+}
+
+/* What concerns only a thread is for feeds of threads; what concerns the process is for all. */
+static void route_event(struct dispatch *dispatch, const struct task_event *event)
+{
+	for (size_t i = 0; i < dispatch->feed_count; i++) {
+		const struct feed_spec *spec = feed_spec(dispatch->feeds[i]);
+
+		if (event->watches >> spec->watch & 1 && (spec->threads || !(event->flags & RECORD_THREAD)))
+			feed_add_event(dispatch->feeds[i], event);
+	}
+}
+
+void dispatch_event(const void *record, size_t size, void *context)
+{
+	struct dispatch *dispatch = context;
+	u32 type = *(const u32 *)record;
+
+	if (type == RECORD_END && size >= sizeof(struct task_record))
+		route_end(dispatch, record);
+	else if (type != RECORD_END && size >= sizeof(struct task_event))
+		route_event(dispatch, record);
+}
+
+/* One that is in several feeds of the same watch (of any, with ANY_WATCH) is told only once. */
+enum { ANY_WATCH = WATCH_MAX };
+
+static bool is_concerned(const struct feed *feed, unsigned int watch)
+{
+	return watch == ANY_WATCH || feed_spec(feed)->watch == watch;
+}
+
+static bool told_already(const struct dispatch *dispatch, size_t before, unsigned int watch,
+			 const struct session *session)
+{
+	for (size_t i = 0; i < before; i++)
+		if (is_concerned(dispatch->feeds[i], watch) && feed_has(dispatch->feeds[i], session))
+			return true;
+	return false;
+}
+
+static void tell_loss(struct dispatch *dispatch, unsigned int watch, Taskmon__Loss__Cause cause, u64 count)
+{
+	for (size_t i = 0; i < dispatch->feed_count; i++) {
+		struct feed *feed = dispatch->feeds[i];
+
+		for (size_t s = 0; is_concerned(feed, watch) && s < feed_subscribers(feed); s++)
+			if (!told_already(dispatch, i, watch, feed_subscriber(feed, s)))
+				session_add_loss(feed_subscriber(feed, s), cause, count);
+	}
+}
+
+static void tell_losses(struct dispatch *dispatch)
+{
+	static const Taskmon__Loss__Cause causes[LOSS_CAUSES] = {
+		[LOSS_RING_FULL] = TASKMON__LOSS__CAUSE__RING_FULL,
+		[LOSS_STATE_FULL] = TASKMON__LOSS__CAUSE__STATE_FULL,
+	};
+	u64 skipped = kernel_skipped(dispatch->kernel);
+
+	for (unsigned int watch = 0; watch < WATCH_MAX; watch++) {
+		for (int cause = 0; cause < LOSS_CAUSES; cause++) {
+			u64 lost = kernel_lost(dispatch->kernel, watch, (enum loss_cause)cause);
+
+			if (lost != dispatch->lost_before[watch][cause])
+				tell_loss(dispatch, watch, causes[cause], lost - dispatch->lost_before[watch][cause]);
+			dispatch->lost_before[watch][cause] = lost;
+		}
+	}
+	if (skipped != dispatch->skipped_before)
+		tell_loss(dispatch, ANY_WATCH, TASKMON__LOSS__CAUSE__SKIPPED, skipped - dispatch->skipped_before);
+	dispatch->skipped_before = skipped;
+}
+
+void dispatch_flush(struct dispatch *dispatch)
+{
+	for (size_t i = 0; i < dispatch->feed_count; i++)
+		feed_flush(dispatch->feeds[i]);
+	tell_losses(dispatch);
+}

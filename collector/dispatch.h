@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * All feeds: who subscribes to what, and which record goes to whom.
+ */
+#ifndef TASKMON_DISPATCH_H
+#define TASKMON_DISPATCH_H
+
+#include <stddef.h>
+
+#include "feed.h"
+#include "kernel.h"
+#include "watch.h"
+
+#define SUBSCRIPTIONS_PER_SESSION 16
+
+struct dispatch;
+
+struct dispatch *dispatch_new(struct kernel *kernel, struct watches *watches, struct cgroups *cgroups);
+void dispatch_free(struct dispatch *dispatch);
+
+/**
+ * The feed that serves `watch` with `spec` (whose watch number is filled here); `session` has joined it. -ENOSPC when
+ * all watches are in use, -EMFILE when the session has too many subscriptions, -EEXIST when it has this very one, or
+ * what the kernel said.
+ */
+int dispatch_join(struct dispatch *dispatch, struct session *session, const struct watch_spec *watch,
+		  struct feed_spec *spec, struct feed **feed);
+void dispatch_leave(struct dispatch *dispatch, struct session *session, struct feed *feed);
+/** The session is gone. */
+void dispatch_leave_all(struct dispatch *dispatch, struct session *session);
+
+/** A feed by its id, if the session has joined it; else NULL. */
+struct feed *dispatch_find(struct dispatch *dispatch, const struct session *session, uint32_t id);
+
+/** All feeds, in no order. */
+size_t dispatch_feed_count(const struct dispatch *dispatch);
+struct feed *dispatch_feed(const struct dispatch *dispatch, size_t index);
+
+/** A record of the lifecycle ring: to the feeds whose watch it names. kernel_event_handler. */
+void dispatch_event(const void *record, size_t size, void *dispatch);
+
+/** Send what dispatch_event() gathered, and news of what the kernel side lost. */
+void dispatch_flush(struct dispatch *dispatch);
+
+#endif

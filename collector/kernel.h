@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The BPF programs and maps: nobody else knows libbpf.
+ */
+#ifndef TASKMON_KERNEL_H
+#define TASKMON_KERNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "record.h"
+
+struct kernel;
+
+/** Gets each task_event and final task_record in the order in which the kernel wrote them. */
+typedef void (*kernel_event_handler)(const void *record, size_t size, void *context);
+/** Gets each record of a sampling pass. */
+typedef void (*kernel_sample_handler)(const struct task_record *record, void *context);
+
+/**
+ * Load everything; attach nothing. A hook that this kernel lacks or refuses is left out and does not stop the rest; it is
+ * logged, as is what makes the whole fail.
+ */
+int kernel_open(struct kernel **kernel, kernel_event_handler handler, void *context);
+/** Detach and unload everything. */
+void kernel_close(struct kernel *kernel);
+
+/**
+ * Attach the lifecycle programs, or detach them: they are needed only while there are watches. One that cannot be
+ * attached is logged and left out.
+ */
+void kernel_attach(struct kernel *kernel);
+void kernel_detach(struct kernel *kernel);
+
+/**
+ * Measure how far the clock of the run queues is from the boot clock; the on-CPU time of running tasks is as exact as
+ * this is recent. Each pass does it too.
+ */
+void kernel_measure_clock(struct kernel *kernel);
+
+/** The settings that the programs read; changes take effect at once. */
+struct watch_settings *kernel_settings(struct kernel *kernel);
+
+/** Which watches name this process, or belong to this user; 0 removes the entry. */
+int kernel_set_pid_watches(struct kernel *kernel, const struct pid_key *key, u64 watches);
+int kernel_set_owner_watches(struct kernel *kernel, const struct owner_key *key, u64 watches);
+
+/**
+ * One pass over all tasks. `judge`: processes that are not watched yet are judged too, which is needed once after the
+ * watches have changed.
+ */
+int kernel_sample(struct kernel *kernel, const struct sample_request *request, bool judge,
+		  kernel_sample_handler handler, void *context);
+
+/** Readable when lifecycle records wait; kernel_drain() then hands them to the handler. */
+int kernel_event_fd(const struct kernel *kernel);
+int kernel_drain(struct kernel *kernel);
+
+/** What was lost per watch and cause since the kernel side was loaded. */
+u64 kernel_lost(const struct kernel *kernel, unsigned int watch, enum loss_cause cause);
+
+/**
+ * How often the kernel has skipped a lifecycle program since it was loaded, because the program was running on that CPU
+ * already (recursion_misses of bpf_prog_info).
+ */
+u64 kernel_skipped(const struct kernel *kernel);
+
+/** Why this kernel cannot measure the metric; NULL if it can. */
+const char *kernel_metric_unavailable(const struct kernel *kernel, enum metric_id id);
+
+/** One program on an event. */
+struct kernel_hook {
+	const char *program;
+	const char *event;   /* tracepoint that it is attached to */
+	const char *purpose; /* what is missing without it */
+	int error;           /* 0: available; else the negative errno with which it was refused */
+};
+
+/** The hooks; returns how many there are. Which are available is known after kernel_open(), and anew after an attach. */
+size_t kernel_hooks(const struct kernel *kernel, const struct kernel_hook **hooks);
+
+#endif

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * taskmon-collector: kernel -> sampler and ring -> dispatch -> feeds -> sessions -> clients.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <uv.h>
+
+#include "cgroup.h"
+#include "config.h"
+#include "dispatch.h"
+#include "doctor.h"
+#include "kernel.h"
+#include "log.h"
+#include "notify.h"
+#include "options.h"
+#include "sampler.h"
+#include "server.h"
+#include "watch.h"
+
+struct collector {
+	uv_loop_t loop;
+	uv_signal_t on_int, on_term;
+	struct config config;
+	struct kernel *kernel;
+	struct watches *watches;
+	struct cgroups *cgroups;
+	struct dispatch *dispatch;
+	struct sampler sampler;
+	struct requests requests;
+	struct server server;
+};
+
+static void on_stop_signal(uv_signal_t *handle, int number)
+{
+	struct collector *collector = handle->data;
+
+	log_debug(NULL, "signal %d: ending", number);
+	server_stop(&collector->server);
+	sampler_stop(&collector->sampler);
+	uv_close((uv_handle_t *)&collector->on_int, NULL);
+	uv_close((uv_handle_t *)&collector->on_term, NULL);
+}
+
+static int watch_signals(struct collector *collector)
+{
+	int err;
+
+	signal(SIGPIPE, SIG_IGN);
+	uv_signal_init(&collector->loop, &collector->on_int);
+	uv_signal_init(&collector->loop, &collector->on_term);
+	collector->on_int.data = collector->on_term.data = collector;
+	err = uv_signal_start(&collector->on_int, on_stop_signal, SIGINT);
+	return err ? err : uv_signal_start(&collector->on_term, on_stop_signal, SIGTERM);
+}
+
+/* The kernel side is loaded before the dispatch exists that its records go to; none come before it is attached. */
+static void on_kernel_event(const void *record, size_t size, void *context)
+{
+	struct collector *collector = context;
+
+	dispatch_event(record, size, collector->dispatch);
+}
+
+static int build(struct collector *collector)
+{
+	int err = kernel_open(&collector->kernel, on_kernel_event, collector);
+
+	if (err)
+		return err;
+	collector->watches = watches_new(collector->kernel);
+	collector->cgroups = cgroups_new();
+	collector->dispatch = dispatch_new(collector->kernel, collector->watches, collector->cgroups);
+	return collector->watches && collector->cgroups && collector->dispatch ? 0 : -ENOMEM;
+}
+
+static int serve(struct collector *collector)
+{
+	int err;
+
+	collector->requests =
+		(struct requests){ collector->kernel, collector->dispatch, &collector->sampler };
+	err = watch_signals(collector);
+	if (!err)
+		err = sampler_start(&collector->sampler, &collector->loop, collector->kernel, collector->watches,
+				    collector->dispatch);
+	if (!err)
+		err = server_start(&collector->server, &collector->loop, &collector->requests);
+	if (err)
+		return err;
+	log_info(NULL, "ready on %s", collector->config.socket);
+	notify_ready();
+	return uv_run(&collector->loop, UV_RUN_DEFAULT);
+}
+
+static int run(struct collector *collector)
+{
+	int err = server_lock(&collector->server, &collector->config);
+
+	if (err)
+		return err;
+	uv_loop_init(&collector->loop);
+	err = build(collector);
+	if (!err)
+		err = serve(collector);
+	uv_loop_close(&collector->loop);
+	dispatch_free(collector->dispatch);
+	cgroups_free(collector->cgroups);
+	watches_free(collector->watches);
+	kernel_close(collector->kernel);
+	free(collector->server.sessions);
+	server_unlock(&collector->server);
+	return err;
+}
+
+/* Defaults, then the file, then the command line. */
+static int configure(struct config *config, const struct options *options)
+{
+	const char *path = options->config ? options->config : CONFIG_DEFAULT_PATH;
+	char error[512];
+
+	config_defaults(config);
+	if ((options->config || access(path, F_OK) == 0) && config_read(config, path, error, sizeof(error))) {
+		log_error(NULL, "%s", error);
+		return -EINVAL;
+	}
+	if (!options->socket)
+		return 0;
+	if (strlen(options->socket) >= sizeof(config->socket)) {
+		log_error(NULL, "--socket: the path is too long (at most %zu bytes)", sizeof(config->socket) - 1);
+		return -EINVAL;
+	}
+	strcpy(config->socket, options->socket);
+	return 0;
+}
+
+int main(int argc, const char **argv)
+{
+	static struct collector collector;
+	struct options options = { 0 };
+	int status = EXIT_SUCCESS, err;
+
+	log_init("taskmon-collector", false);
+	err = options_parse(&options, argc, argv);
+	if (err) {
+		status = err == -ECANCELED ? EXIT_SUCCESS : 2;
+	} else if (options.version) {
+		puts("taskmon-collector " TASKMON_VERSION);
+	} else if (options.doctor) {
+		status = doctor_run() ? EXIT_FAILURE : EXIT_SUCCESS;
+	} else if (configure(&collector.config, &options)) {
+		status = 2;
+	} else {
+		log_init("taskmon-collector", options.verbose);
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+		status = run(&collector) ? EXIT_FAILURE : EXIT_SUCCESS;
+	}
+	options_free(&options);
+	return status;
+}

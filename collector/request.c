@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "request.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "clock.h"
+#include "metric.h"
+#include "wire.h"
+
+enum {
+	INTERVAL_MIN_MS = 100,
+	INTERVAL_MAX_S = 3600,
+	METRIC_IDS_MAX = WIRE_METRIC_IDS,
+};
+
+static void send_welcome(const struct requests *requests, struct session *session)
+{
+	Taskmon__Frame message = TASKMON__FRAME__INIT;
+	Taskmon__Welcome welcome = TASKMON__WELCOME__INIT;
+	Taskmon__Metric entries[METRIC_TOTAL], *list[METRIC_TOTAL];
+	struct utsname name;
+
+	uname(&name);
+	for (int id = 0; id < METRIC_TOTAL; id++) {
+		const struct metric *metric = &metrics[id];
+		const char *unavailable = kernel_metric_unavailable(requests->kernel, (enum metric_id)id);
+
+		taskmon__metric__init(&entries[id]);
+		entries[id].id = (uint32_t)id;
+		entries[id].name = (char *)metric->name;
+		entries[id].kind = (Taskmon__Kind)metric->kind;
+		entries[id].scope = (Taskmon__Scope)metric->scope;
+		entries[id].unit = (char *)metric_unit_name(metric->unit);
+		entries[id].cost = (char *)metric_cost_name(metric->cost);
+		entries[id].help = (char *)metric->help;
+		if (unavailable)
+			entries[id].unavailable = (char *)unavailable;
+		list[id] = &entries[id];
+	}
+	welcome.protocol = WIRE_PROTOCOL;
+	welcome.collector = "taskmon-collector " TASKMON_VERSION;
+	welcome.kernel = name.release;
+	welcome.sees_all = session_client(session)->sees_all;
+	welcome.metrics = list;
+	welcome.n_metrics = METRIC_TOTAL;
+	message.body_case = TASKMON__FRAME__BODY_WELCOME;
+	message.welcome = &welcome;
+	session_send_control(session, &message);
+}
+
+static int serve_hello(struct requests *requests, struct session *session, const Taskmon__Frame *message)
+{
+	if (session_greeted(session))
+		return session_fail(session, TASKMON__ERROR__CODE__MALFORMED, "a second Hello");
+	if (message->hello->protocol != WIRE_PROTOCOL)
+		return session_fail(session, TASKMON__ERROR__CODE__VERSION,
+				    "protocol %u is not spoken here (this collector speaks %u)",
+				    message->hello->protocol, WIRE_PROTOCOL);
+	if (session_client(session)->refused)
+		return session_fail(session, TASKMON__ERROR__CODE__DENIED,
+				    "this collector serves only root and members of its group");
+	session_set_greeted(session);
+	send_welcome(requests, session);
+	return 0;
+}
+
+static int compare_pids(const void *a, const void *b)
+{
+	const struct pid_key *left = a, *right = b;
+
+	return left->tgid < right->tgid ? -1 : left->tgid > right->tgid;
+}
+
+/* Which processes; tells the client what is wrong with them. */
+static int read_selection(struct session *session, const Taskmon__Subscribe *subscribe, struct watch_spec *spec)
+{
+	const struct client *client = session_client(session);
+
+	spec->all = subscribe->all;
+	spec->children = subscribe->children;
+	spec->sees_all = client->sees_all;
+	spec->owner = client->sees_all ? (struct owner_key){ 0 } : (struct owner_key){ client->uid, client->gid };
+	spec->pid_count = 0;
+	if (subscribe->all ? subscribe->n_pids > 0 : subscribe->n_pids == 0) {
+		session_refuse(session, TASKMON__ERROR__CODE__INVALID, subscribe->request,
+			       "either all tasks or a list of processes must be asked for");
+		return -EINVAL;
+	}
+	if (subscribe->n_pids > WATCH_PIDS_MAX) {
+		session_refuse(session, TASKMON__ERROR__CODE__LIMIT, subscribe->request,
+			       "%zu processes in one subscription (at most %d)", subscribe->n_pids, WATCH_PIDS_MAX);
+		return -EINVAL;
+	}
+	for (size_t i = 0; i < subscribe->n_pids; i++) {
+		uint32_t pid = subscribe->pids[i];
+		int err = pid > INT32_MAX ? -ESRCH : access_process(client, (pid_t)pid, &spec->pids[i]);
+
+		if (err == -EACCES)
+			session_refuse(session, TASKMON__ERROR__CODE__DENIED, subscribe->request,
+				       "process %u is not yours to see (only root and members of the collector's group "
+				       "see the processes of others)", pid);
+		else if (err == -EINVAL)
+			session_refuse(session, TASKMON__ERROR__CODE__NO_SUCH_PROCESS, subscribe->request,
+				       "%u is a thread, not a process", pid);
+		else if (err)
+			session_refuse(session, TASKMON__ERROR__CODE__NO_SUCH_PROCESS, subscribe->request,
+				       "no process %u", pid);
+		if (err)
+			return err;
+	}
+	spec->pid_count = subscribe->n_pids;
+	qsort(spec->pids, spec->pid_count, sizeof(spec->pids[0]), compare_pids);
+	return 0;
+}
+
+static int read_wishes(const struct requests *requests, struct session *session, const Taskmon__Subscribe *subscribe,
+		       struct feed_spec *spec)
+{
+	*spec = (struct feed_spec){
+		.threads = subscribe->threads,
+		.events = subscribe->events,
+		.interval_ns = subscribe->interval_ns,
+	};
+	if (subscribe->interval_ns < INTERVAL_MIN_MS * 1000000ULL ||
+	    subscribe->interval_ns > INTERVAL_MAX_S * 1000000000ULL) {
+		session_refuse(session, TASKMON__ERROR__CODE__INVALID, subscribe->request,
+			       "an interval of %.3f s is out of range (0.1 to 3600 s)",
+			       (double)subscribe->interval_ns / 1e9);
+		return -EINVAL;
+	}
+	for (size_t i = 0; i < subscribe->n_metrics; i++) {
+		uint32_t id = subscribe->metrics[i];
+
+		if (id >= METRIC_TOTAL) {
+			session_refuse(session, TASKMON__ERROR__CODE__INVALID, subscribe->request, "no metric %u", id);
+			return -EINVAL;
+		}
+		/* what cannot be measured stays absent: the Welcome has told why */
+		if (!kernel_metric_unavailable(requests->kernel, (enum metric_id)id))
+			spec->metrics |= METRIC_BIT(id);
+	}
+	return 0;
+}
+
+static void refuse_join(struct session *session, uint32_t request, int err)
+{
+	switch (err) {
+	case -ENOSPC:
+		session_refuse(session, TASKMON__ERROR__CODE__LIMIT, request,
+			       "all %d watches are in use by other subscriptions", WATCH_MAX);
+		break;
+	case -EMFILE:
+		session_refuse(session, TASKMON__ERROR__CODE__LIMIT, request,
+			       "more than %d subscriptions on one connection", SUBSCRIPTIONS_PER_SESSION);
+		break;
+	case -EEXIST:
+		session_refuse(session, TASKMON__ERROR__CODE__INVALID, request,
+			       "the same subscription exists already on this connection");
+		break;
+	default:
+		session_refuse(session, TASKMON__ERROR__CODE__INTERNAL, request, "the subscription failed: %s",
+			       strerror(-err));
+	}
+}
+
+static void send_subscribed(struct session *session, uint32_t request, const struct feed *feed)
+{
+	Taskmon__Frame message = TASKMON__FRAME__INIT;
+	Taskmon__Subscribed subscribed = TASKMON__SUBSCRIBED__INIT;
+
+	subscribed.request = request;
+	subscribed.feed = feed_id(feed);
+	subscribed.armed_ns = clock_boot_ns();
+	subscribed.wall_offset_ns = clock_wall_offset_ns();
+	message.body_case = TASKMON__FRAME__BODY_SUBSCRIBED;
+	message.subscribed = &subscribed;
+	session_send_control(session, &message);
+}
+
+static int serve_subscribe(struct requests *requests, struct session *session, const Taskmon__Frame *message)
+{
+	const Taskmon__Subscribe *subscribe = message->subscribe;
+	static struct watch_spec watch; /* 16 KiB; used only within this call */
+	struct feed_spec spec;
+	struct feed *feed;
+	int err;
+
+	memset(&watch, 0, sizeof(watch));
+	if (read_selection(session, subscribe, &watch) || read_wishes(requests, session, subscribe, &spec))
+		return 0;
+	/* what is in the ring by now is older than this subscription */
+	sampler_drain(requests->sampler);
+	err = dispatch_join(requests->dispatch, session, &watch, &spec, &feed);
+	if (err) {
+		refuse_join(session, subscribe->request, err);
+		return 0;
+	}
+	/*
+	 * The answer must come before the baseline, but a client that reads it may start what it waits to watch, so
+	 * it must not leave before every task has been judged.
+	 */
+	session_cork(session);
+	send_subscribed(session, subscribe->request, feed);
+	err = sampler_baseline(requests->sampler, feed, session);
+	session_uncork(session);
+	if (err)
+		return session_fail(session, TASKMON__ERROR__CODE__INTERNAL, "the tasks could not be read: %s",
+				    strerror(-err));
+	return 0;
+}
+
+static int serve_unsubscribe(struct requests *requests, struct session *session, const Taskmon__Frame *message)
+{
+	struct feed *feed = dispatch_find(requests->dispatch, session, message->unsubscribe->feed);
+	Taskmon__Frame answer = TASKMON__FRAME__INIT;
+	Taskmon__Unsubscribed unsubscribed = TASKMON__UNSUBSCRIBED__INIT;
+
+	if (!feed)
+		return session_fail(session, TASKMON__ERROR__CODE__MALFORMED, "Unsubscribe of feed %u, which you have not",
+				    message->unsubscribe->feed);
+	sampler_closing_tick(requests->sampler, feed, session);
+	unsubscribed.feed = feed_id(feed);
+	dispatch_leave(requests->dispatch, session, feed);
+	sampler_reschedule(requests->sampler);
+	answer.body_case = TASKMON__FRAME__BODY_UNSUBSCRIBED;
+	answer.unsubscribed = &unsubscribed;
+	session_send_control(session, &answer);
+	return 0;
+}
+
+static const struct handler {
+	Taskmon__Frame__BodyCase body;
+	bool needs_hello;
+	int (*serve)(struct requests *requests, struct session *session, const Taskmon__Frame *message);
+} handlers[] = {
+	{ TASKMON__FRAME__BODY_HELLO, false, serve_hello },
+	{ TASKMON__FRAME__BODY_SUBSCRIBE, true, serve_subscribe },
+	{ TASKMON__FRAME__BODY_UNSUBSCRIBE, true, serve_unsubscribe },
+};
+
+int request_serve(struct requests *requests, struct session *session, const Taskmon__Frame *message)
+{
+	for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++) {
+		if (handlers[i].body != message->body_case)
+			continue;
+		if (handlers[i].needs_hello && !session_greeted(session))
+			return session_fail(session, TASKMON__ERROR__CODE__MALFORMED, "the first frame must be a Hello");
+		return handlers[i].serve(requests, session, message);
+	}
+	return session_fail(session, TASKMON__ERROR__CODE__MALFORMED, "a client must not send frame %d",
+			    (int)message->body_case);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One client: its socket, what it may see, and a bounded queue of frames for it. A client that does not read loses
+ * its own rows, oldest samples first, and is told how many.
+ */
+#ifndef TASKMON_SESSION_H
+#define TASKMON_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "access.h"
+#include "frame.h"
+
+struct session;
+
+/** What a frame carries: decides what goes first when the queue is full. */
+enum session_load {
+	SESSION_CONTROL, /* never dropped */
+	SESSION_SAMPLES,
+	SESSION_ENDED,
+	SESSION_EVENTS,
+	SESSION_LOADS
+};
+
+/** What the owner of a session does for it. */
+struct session_callbacks {
+	/** A frame came. Returns 0; else the session ends: the callee has called session_fail(). */
+	int (*frame)(struct session *session, const Taskmon__Frame *message, void *context);
+	/** The session is over; it is freed afterwards. */
+	void (*closed)(struct session *session, void *context);
+};
+
+/** Accept a connection from `listener`. Returns 0 or a negative errno. */
+int session_accept(uv_stream_t *listener, size_t queue_bytes, const struct session_callbacks *callbacks, void *context,
+		   struct session **session);
+
+/** The file descriptor of the socket. */
+int session_fd(const struct session *session);
+
+/** Who it is; filled by the owner after the accept. */
+struct client *session_client(struct session *session);
+
+/** Whether Hello was received. */
+bool session_greeted(const struct session *session);
+void session_set_greeted(struct session *session);
+
+/**
+ * Queue a frame (a reference is taken), with the number of rows or events that are lost if it must be dropped. A NULL
+ * frame stands for one that could not be encoded and counts as dropped.
+ */
+void session_send(struct session *session, struct frame *frame, enum session_load load, size_t rows);
+
+/** Encode and queue a frame that is never dropped. */
+void session_send_control(struct session *session, const Taskmon__Frame *message);
+
+/** Between these two, frames are queued but nothing is sent. */
+void session_cork(struct session *session);
+void session_uncork(struct session *session);
+
+/** The client is to be told that the kernel side lost this much of what it asked for. */
+void session_add_loss(struct session *session, Taskmon__Loss__Cause cause, uint64_t count);
+
+/** Tell what went wrong with a request; the session goes on. */
+void session_refuse(struct session *session, Taskmon__Error__Code code, uint32_t request, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/** Tell what went wrong and end the session when that has been sent. Always returns -ECONNABORTED. */
+int session_fail(struct session *session, Taskmon__Error__Code code, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/** End it now. */
+void session_close(struct session *session);
+
+#endif
