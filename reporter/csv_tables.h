@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What stands in each CSV file. A column is a name and how its cell is written, so header and rows cannot drift apart.
+ */
+#ifndef TASKMON_CSV_TABLES_H
+#define TASKMON_CSV_TABLES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "modules.h"
+#include "output.h"
+#include "row.h"
+
+struct csv_column {
+	const char *name;
+	void (*put)(struct output *output, const struct row *row);
+};
+
+/** The file of a module. */
+struct csv_table {
+	enum module_id module;
+	const struct csv_column *columns; /* ends with a NULL name */
+	bool all_metrics;      /* the metrics of --metrics follow the columns */
+	bool windows_only;     /* no row for a sample without a window to measure in */
+	uint64_t deltas;       /* that its columns show, bit per enum metric_id */
+};
+
+extern const struct csv_table csv_tables[];
+extern const unsigned int csv_table_count;
+
+void csv_put_header(struct output *output, const struct csv_table *table, uint64_t metrics);
+void csv_put_row(struct output *output, const struct csv_table *table, uint64_t metrics, const struct row *row);
+
+/** event.csv, which is always there. */
+#define CSV_EVENT_FILE "event.csv"
+void csv_put_event_header(struct output *output);
+void csv_put_event(struct output *output, const struct event *event);
+void csv_put_loss(struct output *output, const struct loss *loss);
+
+#endif

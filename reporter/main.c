@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * taskmon-report: what tasks do, as CSV, JSON or a table.
+ *
+ *   source → select → derive → threshold → writers
+ *
+ * report.c brings frames of the collector to source.c, pipeline.c takes them through the stages.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "exit_status.h"
+#include "launch.h"
+#include "list.h"
+#include "log.h"
+#include "options.h"
+#include "pipeline.h"
+#include "report.h"
+
+/*
+ * The order matters: the command is forked before anything is opened or given up that it must not inherit, and the
+ * outputs exist before the collector is asked for anything.
+ */
+static int run_report(const struct options *options)
+{
+	struct launch launch = { 0 };
+	struct pipeline *pipeline;
+	int status = STATUS_FAILED;
+	int err = options->command ? launch_prepare(&launch, options->command) : 0;
+
+	if (err) {
+		log_error(NULL, "cannot start a process: %s", strerror(-err));
+		return STATUS_FAILED;
+	}
+	signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error of that output */
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	pipeline = pipeline_new(options);
+	if (pipeline) {
+		status = report_run(options, pipeline, &launch);
+		if (pipeline_free(pipeline) && status == STATUS_DONE && !launch.released)
+			status = STATUS_FAILED;
+	}
+	launch_free(&launch);
+	return status;
+}
+
+static int print_version(const struct options *options)
+{
+	(void)options;
+	puts("taskmon-report " TASKMON_VERSION);
+	return STATUS_DONE;
+}
+
+static int print_help(const struct options *options)
+{
+	(void)options;
+	options_print_help();
+	return STATUS_DONE;
+}
+
+static int (*const actions[])(const struct options *options) = {
+	[ACTION_REPORT] = run_report,
+	[ACTION_LIST_METRICS] = list_metrics,
+	[ACTION_LIST_MODULES] = list_modules,
+	[ACTION_LIST_TASKS] = run_report,
+	[ACTION_VERSION] = print_version,
+	[ACTION_HELP] = print_help,
+};
+
+/* Standard output may be a full disk, too. */
+static int flush_standard_output(int status)
+{
+	if (fflush(stdout) == 0 || status != STATUS_DONE)
+		return status;
+	log_error(NULL, "standard output: %s", strerror(errno));
+	return STATUS_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options;
+	char error[512] = "out of memory";
+	int status;
+
+	log_init("taskmon-report", 0);
+	if (options_parse(&options, argc, argv, error, sizeof(error))) {
+		log_error(NULL, "%s", error);
+		status = STATUS_USAGE;
+	} else {
+		status = flush_standard_output(actions[options.action](&options));
+	}
+	options_free(&options);
+	return status;
+}

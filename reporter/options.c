@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "options.h"
+
+#include <errno.h>
+#include <popt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "metric.h"
+#include "modules.h"
+#include "option_values.h"
+
+#define SOCKET_DEFAULT "/run/taskmon/collector.sock"
+#define INTERVAL_MIN 0.1
+#define INTERVAL_MAX 3600.0
+#define DURATION_MAX 31536000.0 /* a year */
+
+/* --- one function per option */
+
+static int set_pid(struct options *options, const char *value, char *error, size_t size)
+{
+	return value_pids(value, &options->pids, &options->pid_count, error, size);
+}
+
+static int set_name(struct options *options, const char *value, char *error, size_t size)
+{
+	(void)error, (void)size;
+	return value_append_text(value, &options->select.names, &options->select.name_count);
+}
+
+static int set_user(struct options *options, const char *value, char *error, size_t size)
+{
+	return value_users(value, &options->select.uids, &options->select.uid_count, error, size);
+}
+
+static void set_all(struct options *options)
+{
+	options->all = true;
+}
+
+static void set_children(struct options *options)
+{
+	options->children = CHILDREN_FOLLOWED;
+}
+
+static void set_no_children(struct options *options)
+{
+	options->children = CHILDREN_IGNORED;
+}
+
+static void set_threads(struct options *options)
+{
+	options->threads = true;
+}
+
+static int set_modules(struct options *options, const char *value, char *error, size_t size)
+{
+	return modules_parse(value, &options->modules, error, size);
+}
+
+static int set_metrics(struct options *options, const char *value, char *error, size_t size)
+{
+	return metric_parse_set(value, &options->metrics, error, size);
+}
+
+static int set_interval(struct options *options, const char *value, char *error, size_t size)
+{
+	return value_seconds(value, INTERVAL_MIN, INTERVAL_MAX, &options->interval_ns, error, size);
+}
+
+static int set_duration(struct options *options, const char *value, char *error, size_t size)
+{
+	return value_seconds(value, INTERVAL_MIN, DURATION_MAX, &options->duration_ns, error, size);
+}
+
+static int set_csv(struct options *options, const char *value, char *error, size_t size)
+{
+	return value_text(value, "a directory", &options->csv_dir, error, size);
+}
+
+static int set_json(struct options *options, const char *value, char *error, size_t size)
+{
+	return value_text(value, "a file or -", &options->json_path, error, size);
+}
+
+static int set_socket(struct options *options, const char *value, char *error, size_t size)
+{
+	const size_t longest = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
+
+	if (strlen(value) > longest) {
+		snprintf(error, size, "the path has %zu bytes (expected at most %zu)", strlen(value), longest);
+		return -EINVAL;
+	}
+	return value_text(value, "the path of a socket", &options->socket_path, error, size);
+}
+
+static int set_list(struct options *options, const char *value, char *error, size_t size)
+{
+	static const struct {
+		const char *name;
+		enum action action;
+	} lists[] = {
+		{ "metrics", ACTION_LIST_METRICS },
+		{ "modules", ACTION_LIST_MODULES },
+		{ "tasks", ACTION_LIST_TASKS },
+	};
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		if (strcmp(value, lists[i].name) == 0) {
+			options->action = lists[i].action;
+			return 0;
+		}
+	}
+	snprintf(error, size, "there is no list of \"%s\" (expected metrics, modules or tasks)", value);
+	return -EINVAL;
+}
+
+static void set_version(struct options *options)
+{
+	options->action = ACTION_VERSION;
+}
+
+static void set_help(struct options *options)
+{
+	options->action = ACTION_HELP;
+}
+
+enum option_id {
+	OPTION_PID = 1, /* popt keeps 0 for itself */
+	OPTION_NAME,
+	OPTION_USER,
+	OPTION_ALL,
+	OPTION_CHILDREN,
+	OPTION_NO_CHILDREN,
+	OPTION_THREADS,
+	OPTION_MODULES,
+	OPTION_METRICS,
+	OPTION_INTERVAL,
+	OPTION_DURATION,
+	OPTION_CSV,
+	OPTION_JSON,
+	OPTION_SOCKET,
+	OPTION_LIST,
+	OPTION_VERSION,
+	OPTION_HELP,
+};
+
+/* What an option does: `value` takes its argument, `flag` needs none. */
+static const struct {
+	int (*value)(struct options *options, const char *value, char *error, size_t size);
+	void (*flag)(struct options *options);
+} setters[] = {
+	[OPTION_PID] = { .value = set_pid },
+	[OPTION_NAME] = { .value = set_name },
+	[OPTION_USER] = { .value = set_user },
+	[OPTION_ALL] = { .flag = set_all },
+	[OPTION_CHILDREN] = { .flag = set_children },
+	[OPTION_NO_CHILDREN] = { .flag = set_no_children },
+	[OPTION_THREADS] = { .flag = set_threads },
+	[OPTION_MODULES] = { .value = set_modules },
+	[OPTION_METRICS] = { .value = set_metrics },
+	[OPTION_INTERVAL] = { .value = set_interval },
+	[OPTION_DURATION] = { .value = set_duration },
+	[OPTION_CSV] = { .value = set_csv },
+	[OPTION_JSON] = { .value = set_json },
+	[OPTION_SOCKET] = { .value = set_socket },
+	[OPTION_LIST] = { .value = set_list },
+	[OPTION_VERSION] = { .flag = set_version },
+	[OPTION_HELP] = { .flag = set_help },
+};
+
+static const struct poptOption table[] = {
+	{ "pid", 'p', POPT_ARG_STRING, NULL, OPTION_PID, "these processes; ends when they have ended", "N[,N...]" },
+	{ "name", 'n', POPT_ARG_STRING, NULL, OPTION_NAME, "processes whose name matches a glob; repeatable", "PATTERN" },
+	{ "user", 'u', POPT_ARG_STRING, NULL, OPTION_USER, "processes of a real user", "USER[,USER...]" },
+	{ "all", 'a', POPT_ARG_NONE, NULL, OPTION_ALL, "every process that you may see", NULL },
+	{ "children", '\0', POPT_ARG_NONE, NULL, OPTION_CHILDREN, "follow what these start (the default for COMMAND)", NULL },
+	{ "no-children", '\0', POPT_ARG_NONE, NULL, OPTION_NO_CHILDREN, "do not (the default for --pid)", NULL },
+	{ "threads", 't', POPT_ARG_NONE, NULL, OPTION_THREADS, "a row per thread, not per process", NULL },
+	{ "modules", 'm', POPT_ARG_STRING, NULL, OPTION_MODULES, "what to report: task,cpu (the default is both)", "LIST" },
+	{ "metrics", '\0', POPT_ARG_STRING, NULL, OPTION_METRICS, "of the task module: names, free (default) or all", "LIST" },
+	{ "interval", 'i', POPT_ARG_STRING, NULL, OPTION_INTERVAL, "between two samples: 0.1 to 3600, default 5", "SECONDS" },
+	{ "duration", 'd', POPT_ARG_STRING, NULL, OPTION_DURATION, "end after this time; COMMAND is left running", "SECONDS" },
+	{ "csv", '\0', POPT_ARG_STRING, NULL, OPTION_CSV, "a CSV file per module and event.csv in DIR", "DIR" },
+	{ "json", '\0', POPT_ARG_STRING, NULL, OPTION_JSON, "JSON Lines into FILE or to standard output", "FILE|-" },
+	{ "socket", 's', POPT_ARG_STRING, NULL, OPTION_SOCKET, "of the collector, default " SOCKET_DEFAULT, "PATH" },
+	{ "list", '\0', POPT_ARG_STRING, NULL, OPTION_LIST, "what there is, and end", "metrics|modules|tasks" },
+	{ "version", '\0', POPT_ARG_NONE, NULL, OPTION_VERSION, "print the version and end", NULL },
+	{ "help", '?', POPT_ARG_NONE, NULL, OPTION_HELP, "print this and end", NULL },
+	POPT_TABLEEND,
+};
+
+static const char *long_name(int val)
+{
+	for (const struct poptOption *option = table; option->longName; option++)
+		if (option->val == val)
+			return option->longName;
+	return "?";
+}
+
+static int parse_own(struct options *options, int argc, char **argv, char *error, size_t size)
+{
+	poptContext context = poptGetContext("taskmon-report", argc, (const char **)argv, table, 0);
+	char reason[256] = "";
+	int val, err = 0;
+
+	if (!context)
+		return -ENOMEM;
+	while (!err && (val = poptGetNextOpt(context)) > 0) {
+		char *value = poptGetOptArg(context);
+
+		if (setters[val].flag)
+			setters[val].flag(options);
+		else
+			err = setters[val].value(options, value, reason, sizeof(reason));
+		if (err == -EINVAL)
+			snprintf(error, size, "--%s: %s", long_name(val), reason);
+		free(value);
+	}
+	if (!err && val < -1) {
+		err = -EINVAL;
+		snprintf(error, size, "%s: %s (see --help)", poptBadOption(context, POPT_BADOPTION_NOALIAS),
+			 poptStrerror(val));
+	}
+	if (!err && poptPeekArg(context)) {
+		err = -EINVAL;
+		snprintf(error, size, "%s: unexpected word (expected -- before a command; see --help)",
+			 poptPeekArg(context));
+	}
+	poptFreeContext(context);
+	return err;
+}
+
+static bool wants_selection(const struct options *options)
+{
+	return options->action == ACTION_REPORT || options->action == ACTION_LIST_TASKS;
+}
+
+/* What is selected when nothing names processes, and that something is. */
+static int check_selection(struct options *options, char *error, size_t size)
+{
+	if (!wants_selection(options) || options->pid_count || options->command)
+		return 0;
+	if (select_narrows(&options->select) || options->action == ACTION_LIST_TASKS)
+		options->all = true;
+	if (options->all)
+		return 0;
+	snprintf(error, size, "nothing is selected (expected --pid, --name, --user, --all or -- COMMAND; see --help)");
+	return -EINVAL;
+}
+
+int options_parse(struct options *options, int argc, char **argv, char *error, size_t error_size)
+{
+	int own = 1, err;
+
+	*options = (struct options){
+		.modules = MODULES_DEFAULT,
+		.metrics = metric_set_of_cost(METRIC_FREE),
+		.interval_ns = 5000000000,
+		.socket_path = strdup(SOCKET_DEFAULT),
+	};
+	if (!options->socket_path)
+		return -ENOMEM;
+	/* popt would mix what stands after -- with stray words before it */
+	while (own < argc && strcmp(argv[own], "--") != 0)
+		own++;
+	err = parse_own(options, own, argv, error, error_size);
+	if (err)
+		return err;
+	if (own + 1 < argc) {
+		options->command = argv + own + 1;
+	} else if (own < argc && wants_selection(options)) {
+		snprintf(error, error_size, "--: nothing follows (expected a command)");
+		return -EINVAL;
+	}
+	if (options->command && options->action == ACTION_LIST_TASKS) {
+		snprintf(error, error_size, "--list: tasks takes no command");
+		return -EINVAL;
+	}
+	return check_selection(options, error, error_size);
+}
+
+void options_free(struct options *options)
+{
+	if (!options)
+		return;
+	select_free(&options->select);
+	free(options->pids);
+	free(options->csv_dir);
+	free(options->json_path);
+	free(options->socket_path);
+	*options = (struct options){ 0 };
+}
+
+bool options_follow_children(const struct options *options)
+{
+	return options->children == CHILDREN_FOLLOWED ||
+	       (options->children == CHILDREN_OF_COMMAND && options->command);
+}
+
+void options_print_help(void)
+{
+	const char *argv[] = { "taskmon-report", NULL };
+	poptContext context = poptGetContext(argv[0], 1, argv, table, 0);
+
+	if (!context)
+		return;
+	poptSetOtherOptionHelp(context, "[OPTIONS] [-- COMMAND [ARG...]]");
+	poptPrintHelp(context, stdout, 0);
+	poptFreeContext(context);
+	fputs("\n"
+	      "Reports what processes do: CPU time, memory, input and output. It needs a\n"
+	      "running taskmon-collector but no privilege of its own. Without --csv and --json\n"
+	      "it prints a table at every interval.\n"
+	      "\n"
+	      "--name and --user narrow what the other options select; if none does, they\n"
+	      "select from all processes. COMMAND starts once everything is armed, as you, with\n"
+	      "your files, environment and signals. SIGTERM and SIGHUP are passed on to it, and\n"
+	      "a second one ends the report at once. Without COMMAND, SIGINT or SIGTERM ends\n"
+	      "the report with a last sample, and a second one ends it at once.\n"
+	      "\n"
+	      "If the collector goes away, what was measured so far is kept and the report ends\n"
+	      "with status 1. A COMMAND goes on, and its status is returned when it ends.\n"
+	      "\n"
+	      "Exit status: 0 done, 1 failure, 2 wrong use, 3 no collector, 4 refused by the\n"
+	      "collector. With COMMAND its own: 128+N if signal N ended it, 127 if it was not\n"
+	      "found, 126 if it could not be executed.\n",
+	      stdout);
+}

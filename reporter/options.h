@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef TASKMON_OPTIONS_H
+#define TASKMON_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "select.h"
+
+enum action {
+	ACTION_REPORT,
+	ACTION_LIST_METRICS,
+	ACTION_LIST_MODULES,
+	ACTION_LIST_TASKS,
+	ACTION_VERSION,
+	ACTION_HELP,
+};
+
+enum children { CHILDREN_OF_COMMAND, CHILDREN_FOLLOWED, CHILDREN_IGNORED };
+
+/** The command line, checked. */
+struct options {
+	enum action action;
+	uint32_t *pids;
+	size_t pid_count;
+	struct select select;
+	bool all;
+	bool threads;
+	enum children children;
+	unsigned int modules; /* bit per enum module_id */
+	uint64_t metrics;     /* bit per enum metric_id: --metrics */
+	uint64_t interval_ns;
+	uint64_t duration_ns; /* 0: no end */
+	char *csv_dir;        /* NULL: not asked for, like the next */
+	char *json_path;      /* "-": standard output */
+	char *socket_path;
+	char **command;       /* COMMAND and its arguments, within argv; NULL: none */
+};
+
+/**
+ * Parse `argv`. Returns 0, -ENOMEM, or -EINVAL with one line in `error` that says what was wrong, where, and what
+ * was expected. `options` must be freed either way.
+ */
+int options_parse(struct options *options, int argc, char **argv, char *error, size_t error_size);
+void options_free(struct options *options);
+
+/** Are the children of what is selected part of it? */
+bool options_follow_children(const struct options *options);
+
+/** --help, on standard output. */
+void options_print_help(void);
+
+#endif

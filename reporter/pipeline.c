@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "pipeline.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "derive.h"
+#include "log.h"
+#include "processes.h"
+#include "select.h"
+#include "threshold.h"
+
+enum {
+	WRITERS_MAX = 2,
+	TABLE_ROWS_OF_ALL = 40, /* of --all, the terminal shows the busiest */
+};
+
+struct pipeline {
+	const struct select *select;
+	bool follows_children;
+	bool shows_baseline;
+	bool knows_processes; /* whose end is waited for, or by which threads are judged */
+	struct processes *processes;
+	struct derive *derive;
+	struct writer *writers[WRITERS_MAX];
+	size_t writer_count;
+};
+
+static int add_writer(struct pipeline *pipeline, struct writer *writer)
+{
+	if (!writer)
+		return -EIO;
+	pipeline->writers[pipeline->writer_count++] = writer;
+	return 0;
+}
+
+static int add_writers(struct pipeline *pipeline, const struct options *options)
+{
+	int err = 0;
+
+	if (options->action == ACTION_LIST_TASKS)
+		return add_writer(pipeline, writer_tasks_new(options->threads));
+	if (!options->csv_dir && !options->json_path)
+		return add_writer(pipeline,
+				  writer_table_new(options->threads, options->all ? TABLE_ROWS_OF_ALL : 0));
+	if (options->csv_dir)
+		err = add_writer(pipeline, writer_csv_new(options->csv_dir, options->modules, options->metrics));
+	if (!err && options->json_path)
+		err = add_writer(pipeline, writer_json_new(options->json_path, options->modules, options->metrics));
+	return err;
+}
+
+static uint64_t wanted_deltas(const struct pipeline *pipeline)
+{
+	uint64_t deltas = 0;
+
+	for (size_t i = 0; i < pipeline->writer_count; i++)
+		deltas |= pipeline->writers[i]->deltas;
+	return deltas;
+}
+
+struct pipeline *pipeline_new(const struct options *options)
+{
+	struct pipeline *pipeline = calloc(1, sizeof(*pipeline));
+
+	if (!pipeline)
+		goto no_memory;
+	pipeline->select = &options->select;
+	pipeline->follows_children = options->all || options_follow_children(options);
+	pipeline->knows_processes = !options->all || select_narrows(&options->select);
+	pipeline->shows_baseline = options->action == ACTION_LIST_TASKS;
+	if (add_writers(pipeline, options)) {
+		pipeline_free(pipeline);
+		return NULL;
+	}
+	pipeline->processes = processes_new();
+	pipeline->derive = derive_new(wanted_deltas(pipeline), options->threads);
+	if (pipeline->processes && pipeline->derive)
+		return pipeline;
+
+no_memory:
+	log_error(NULL, "out of memory");
+	pipeline_free(pipeline);
+	return NULL;
+}
+
+int pipeline_free(struct pipeline *pipeline)
+{
+	int err = 0;
+
+	if (!pipeline)
+		return 0;
+	for (size_t i = 0; i < pipeline->writer_count; i++) {
+		struct writer *writer = pipeline->writers[i];
+		int ended = writer->end(writer, WRITER_DONE);
+
+		err = err ? err : ended;
+	}
+	derive_free(pipeline->derive);
+	processes_free(pipeline->processes);
+	free(pipeline);
+	return err;
+}
+
+uint64_t pipeline_needs(const struct pipeline *pipeline)
+{
+	uint64_t needs = wanted_deltas(pipeline);
+
+	for (size_t i = 0; i < pipeline->writer_count; i++)
+		needs |= pipeline->writers[i]->needs;
+	return needs;
+}
+
+int pipeline_begin(struct pipeline *pipeline)
+{
+	int err = 0;
+
+	for (size_t i = 0; !err && i < pipeline->writer_count; i++)
+		err = pipeline->writers[i]->begin(pipeline->writers[i]);
+	return err;
+}
+
+void pipeline_arm(struct pipeline *pipeline, uint64_t armed_ns)
+{
+	derive_arm(pipeline->derive, armed_ns);
+}
+
+static int out_of_memory(int err)
+{
+	log_error(NULL, "out of memory");
+	return err;
+}
+
+static int note_process(struct pipeline *pipeline, const struct row *row, bool selected)
+{
+	if (!pipeline->knows_processes)
+		return 0;
+	if (!row->ended)
+		return processes_seen(pipeline->processes, row->tgid, row->time_ns, selected);
+	if (row->process_ended)
+		processes_ended(pipeline->processes, row->tgid, row->time_ns);
+	return 0;
+}
+
+int pipeline_row(struct pipeline *pipeline, struct row *row)
+{
+	bool selected = select_row(pipeline->select, row);
+	/* of all rows: a process that takes a selected name has a window then */
+	int err = derive_row(pipeline->derive, row);
+
+	if (!err)
+		err = note_process(pipeline, row, selected);
+	if (err)
+		return out_of_memory(err);
+	if (!selected || (row->baseline && !pipeline->shows_baseline) || !threshold_row(row))
+		return 0;
+	for (size_t i = 0; !err && i < pipeline->writer_count; i++)
+		err = pipeline->writers[i]->row(pipeline->writers[i], row);
+	return err;
+}
+
+/* Is the event's process selected? Keeps count of processes on the way. */
+static int judge_event(struct pipeline *pipeline, const struct event *event, bool *selected)
+{
+	if (event->tid != event->tgid) {
+		*selected = !select_narrows(pipeline->select) || processes_selected(pipeline->processes, event->tgid);
+		return 0;
+	}
+	*selected = select_process(pipeline->select, event->comm, event->uid);
+	if (event->started && pipeline->follows_children && pipeline->knows_processes)
+		return processes_started(pipeline->processes, event->tgid, event->time_ns, *selected);
+	if (event->renamed)
+		processes_judged(pipeline->processes, event->tgid, *selected);
+	return 0;
+}
+
+int pipeline_event(struct pipeline *pipeline, const struct event *event)
+{
+	bool selected = false;
+	int err = judge_event(pipeline, event, &selected);
+
+	if (!err)
+		err = derive_event(pipeline->derive, event);
+	if (err)
+		return out_of_memory(err);
+	if (!select_event(pipeline->select, event, selected))
+		return 0;
+	for (size_t i = 0; !err && i < pipeline->writer_count; i++)
+		err = pipeline->writers[i]->event(pipeline->writers[i], event);
+	return err;
+}
+
+int pipeline_loss(struct pipeline *pipeline, const struct loss *loss)
+{
+	int err = 0;
+
+	for (size_t i = 0; !err && i < pipeline->writer_count; i++)
+		err = pipeline->writers[i]->loss(pipeline->writers[i], loss);
+	return err;
+}
+
+int pipeline_tick_complete(struct pipeline *pipeline, uint64_t tick_ns)
+{
+	int err = 0;
+
+	derive_tick_complete(pipeline->derive, tick_ns);
+	processes_tick_complete(pipeline->processes);
+	for (size_t i = 0; !err && i < pipeline->writer_count; i++)
+		err = pipeline->writers[i]->end(pipeline->writers[i], WRITER_TICK);
+	return err;
+}
+
+size_t pipeline_live(const struct pipeline *pipeline)
+{
+	return processes_count(pipeline->processes);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * source → select → derive → threshold → writers. A source (source.c) calls these with what it gets, in the order in
+ * which it gets it.
+ */
+#ifndef TASKMON_PIPELINE_H
+#define TASKMON_PIPELINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "options.h"
+#include "row.h"
+#include "writer.h"
+
+struct pipeline;
+
+/**
+ * A pipeline for what the options ask for, with its writers: outputs have been created but not emptied. NULL after the
+ * cause has been logged.
+ */
+struct pipeline *pipeline_new(const struct options *options);
+
+/** Closes the outputs. Returns 0 or a negative errno if one failed. */
+int pipeline_free(struct pipeline *pipeline);
+
+/** Metrics that its stages need, bit per enum metric_id. */
+uint64_t pipeline_needs(const struct pipeline *pipeline);
+
+/** Writers begin. */
+int pipeline_begin(struct pipeline *pipeline);
+
+/** Nothing is missed from this instant on, CLOCK_BOOTTIME. */
+void pipeline_arm(struct pipeline *pipeline, uint64_t armed_ns);
+
+/** Each returns 0 or a negative errno after the cause has been logged. */
+int pipeline_row(struct pipeline *pipeline, struct row *row);
+int pipeline_event(struct pipeline *pipeline, const struct event *event);
+int pipeline_loss(struct pipeline *pipeline, const struct loss *loss);
+int pipeline_tick_complete(struct pipeline *pipeline, uint64_t tick_ns);
+
+/** Processes of the subscription that are alive; not known where everything is selected, as nothing ends with them. */
+size_t pipeline_live(const struct pipeline *pipeline);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The source of the pipeline: frames of the collector become rows, events and losses. Whatever bytes a task has put
+ * into its name or a cgroup into its path are made harmless here, once.
+ */
+#ifndef TASKMON_SOURCE_H
+#define TASKMON_SOURCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pipeline.h"
+#include "row.h"
+#include "wire.h"
+
+struct source {
+	struct wire_catalogue catalogue;
+	struct pipeline *pipeline;
+	bool has_baseline; /* tick 0 is complete */
+	const uint8_t *cgroup_bytes; /* of the wire, of which `cgroup` was made */
+	char comm[ROW_COMM_BYTES], process_comm[ROW_COMM_BYTES];
+	char cgroup[3 * WIRE_CGROUP_MAX + 1];
+};
+
+/** `welcome` has the catalogue that all later frames refer to. */
+void source_init(struct source *source, const Taskmon__Welcome *welcome, struct pipeline *pipeline);
+
+/** Each returns 0; -EPROTO for a frame that contradicts itself; or what the pipeline returned. */
+int source_samples(struct source *source, const Taskmon__Samples *samples);
+int source_ended(struct source *source, const Taskmon__Ended *ended);
+int source_events(struct source *source, const Taskmon__Events *events);
+int source_loss(struct source *source, const Taskmon__Loss *loss);
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "subscribe.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "metric.h"
+#include "modules.h"
+
+enum {
+	REQUEST = 1, /* the only one of a connection */
+	NS_PER_MS = 1000000,
+	CLOSING_LEAD_MS = 5,
+};
+
+static int send_logged(struct link *link, const Taskmon__Frame *message)
+{
+	int err = link_send(link, message);
+
+	if (err)
+		log_error(NULL, "cannot write to the collector: %s", strerror(-err));
+	return err;
+}
+
+int subscribe_begin(struct link *link, const struct options *options, pid_t command, uint64_t needs,
+		    const struct wire_catalogue *catalogue)
+{
+	Taskmon__Frame message = TASKMON__FRAME__INIT;
+	Taskmon__Subscribe subscribe = TASKMON__SUBSCRIBE__INIT;
+	uint32_t ids[METRIC_TOTAL];
+	uint32_t *pids = calloc(options->pid_count + 1, sizeof(*pids));
+	int err;
+
+	if (!pids) {
+		log_error(NULL, "out of memory");
+		return -ENOMEM;
+	}
+	subscribe.request = REQUEST;
+	subscribe.all = options->all;
+	subscribe.children = options_follow_children(options);
+	subscribe.threads = options->threads;
+	subscribe.interval_ns = options->interval_ns;
+	subscribe.events = true;
+	subscribe.metrics = ids;
+	for (int id = 0; id < METRIC_TOTAL; id++)
+		if ((needs & METRIC_BIT(id)) && catalogue->metric_to_id[id] >= 0)
+			ids[subscribe.n_metrics++] = (uint32_t)catalogue->metric_to_id[id];
+	subscribe.pids = pids;
+	for (size_t i = 0; !options->all && i < options->pid_count; i++)
+		pids[subscribe.n_pids++] = options->pids[i];
+	if (!options->all && command)
+		pids[subscribe.n_pids++] = (uint32_t)command;
+	message.body_case = TASKMON__FRAME__BODY_SUBSCRIBE;
+	message.subscribe = &subscribe;
+	err = send_logged(link, &message);
+	free(pids);
+	return err;
+}
+
+int subscribe_end(struct link *link, uint32_t feed)
+{
+	Taskmon__Frame message = TASKMON__FRAME__INIT;
+	Taskmon__Unsubscribe unsubscribe = TASKMON__UNSUBSCRIBE__INIT;
+
+	unsubscribe.feed = feed;
+	message.body_case = TASKMON__FRAME__BODY_UNSUBSCRIBE;
+	message.unsubscribe = &unsubscribe;
+	return send_logged(link, &message);
+}
+
+void subscribe_warn(const Taskmon__Welcome *welcome, const struct options *options)
+{
+	struct wire_catalogue catalogue;
+
+	if (!(options->modules & MODULE_BIT(MODULE_TASK)) || !(options->csv_dir || options->json_path))
+		return;
+	wire_read_catalogue(welcome, &catalogue);
+	for (int id = 0; id < METRIC_TOTAL; id++) {
+		if (!(options->metrics & METRIC_BIT(id)))
+			continue;
+		if (catalogue.metric_to_id[id] < 0)
+			log_warning(NULL, "%s stays empty: the collector does not know it", metrics[id].name);
+		else if (catalogue.unavailable[id])
+			log_warning(NULL, "%s stays empty: %s", metrics[id].name, catalogue.unavailable[id]);
+	}
+}
+
+/*
+ * A report that ends at a tick ends a moment before it, so that the closing tick takes its place: otherwise the last
+ * row of each task would stand for a millisecond.
+ */
+uint64_t subscribe_duration_ms(const struct options *options)
+{
+	uint64_t ms = options->duration_ns / NS_PER_MS;
+
+	if (options->duration_ns && options->duration_ns % options->interval_ns == 0)
+		ms -= CLOSING_LEAD_MS;
+	return ms;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the options mean to the collector.
+ */
+#ifndef TASKMON_SUBSCRIBE_H
+#define TASKMON_SUBSCRIBE_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "link.h"
+#include "options.h"
+#include "wire.h"
+
+/**
+ * Ask for what the options select, and `command` unless that is 0, with the metrics of the set `needs` as far as the
+ * collector knows them. Returns 0 or a negative errno after it has been logged.
+ */
+int subscribe_begin(struct link *link, const struct options *options, pid_t command, uint64_t needs,
+		    const struct wire_catalogue *catalogue);
+
+/** Ask for a last tick and the end of the feed. Returns 0 or a negative errno after it has been logged. */
+int subscribe_end(struct link *link, uint32_t feed);
+
+/** Warn of metrics that were named in --metrics and cannot be measured. */
+void subscribe_warn(const Taskmon__Welcome *welcome, const struct options *options);
+
+/** How long the report takes, 0: no end. */
+uint64_t subscribe_duration_ms(const struct options *options);
+
+#endif

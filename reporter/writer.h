@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Last stage: a writer is five functions and what it needs to be given. Each function returns 0 or a negative errno
+ * after it has logged which output failed.
+ */
+#ifndef TASKMON_WRITER_H
+#define TASKMON_WRITER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "row.h"
+
+enum writer_end {
+	WRITER_TICK, /* a tick is complete: what was written is to reach its readers */
+	WRITER_DONE, /* nothing more comes: outputs are closed and the writer is freed, also after an error */
+};
+
+struct writer {
+	const char *name;
+	uint64_t needs;  /* metrics to be measured for it: bit per enum metric_id */
+	uint64_t deltas; /* metrics whose gain within the window it shows */
+
+	/** The report is armed: headers. Outputs exist from the creation of the writer, but only this empties them. */
+	int (*begin)(struct writer *writer);
+	int (*row)(struct writer *writer, const struct row *row);
+	int (*event)(struct writer *writer, const struct event *event);
+	int (*loss)(struct writer *writer, const struct loss *loss);
+	int (*end)(struct writer *writer, enum writer_end how);
+};
+
+/**
+ * The writers that there are. NULL after the cause has been logged.
+ *
+ * `modules` is a set of enum module_id, `metrics` one of enum metric_id: --modules and --metrics. `directory` is
+ * created if it is missing, `path` may be "-". `limit`: of more tasks than this, show only the busiest; 0: all.
+ */
+struct writer *writer_csv_new(const char *directory, unsigned int modules, uint64_t metrics);
+struct writer *writer_json_new(const char *path, unsigned int modules, uint64_t metrics);
+struct writer *writer_table_new(bool threads, unsigned int limit);
+struct writer *writer_tasks_new(bool threads); /* --list tasks */
+
+#endif

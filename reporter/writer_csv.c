@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A directory with a CSV file per module, and event.csv.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "csv_tables.h"
+#include "log.h"
+#include "output.h"
+#include "writer.h"
+
+struct csv_writer {
+	struct writer writer; /* first: the functions below get this and know the rest */
+	uint64_t metrics;
+	struct output *event;
+	struct {
+		const struct csv_table *table;
+		struct output *output;
+	} files[MODULE_TOTAL];
+	size_t file_count;
+};
+
+static int csv_begin(struct writer *writer)
+{
+	struct csv_writer *csv = (struct csv_writer *)writer;
+	int err = output_begin(csv->event);
+
+	csv_put_event_header(csv->event);
+	for (size_t i = 0; !err && i < csv->file_count; i++) {
+		err = output_begin(csv->files[i].output);
+		csv_put_header(csv->files[i].output, csv->files[i].table, csv->metrics);
+	}
+	return err ? err : writer->end(writer, WRITER_TICK);
+}
+
+/* Errors of a full disk are told by the flush at the end of the tick. */
+static int csv_row(struct writer *writer, const struct row *row)
+{
+	struct csv_writer *csv = (struct csv_writer *)writer;
+
+	for (size_t i = 0; i < csv->file_count; i++)
+		csv_put_row(csv->files[i].output, csv->files[i].table, csv->metrics, row);
+	return 0;
+}
+
+static int csv_event(struct writer *writer, const struct event *event)
+{
+	csv_put_event(((struct csv_writer *)writer)->event, event);
+	return 0;
+}
+
+static int csv_loss(struct writer *writer, const struct loss *loss)
+{
+	csv_put_loss(((struct csv_writer *)writer)->event, loss);
+	return 0;
+}
+
+static int csv_free(struct csv_writer *csv)
+{
+	int err = output_close(csv->event);
+
+	for (size_t i = 0; i < csv->file_count; i++) {
+		int closed = output_close(csv->files[i].output);
+
+		err = err ? err : closed;
+	}
+	free(csv);
+	return err;
+}
+
+static int csv_end(struct writer *writer, enum writer_end how)
+{
+	struct csv_writer *csv = (struct csv_writer *)writer;
+	int err;
+
+	if (how == WRITER_DONE)
+		return csv_free(csv);
+	err = output_flush(csv->event);
+	for (size_t i = 0; i < csv->file_count; i++) {
+		int flushed = output_flush(csv->files[i].output);
+
+		err = err ? err : flushed;
+	}
+	return err;
+}
+
+static struct output *open_in(const char *directory, const char *file)
+{
+	struct output *output = NULL;
+	char *path;
+
+	if (asprintf(&path, "%s/%s", directory, file) < 0) {
+		log_error(NULL, "out of memory");
+		return NULL;
+	}
+	output = output_open(path);
+	free(path);
+	return output;
+}
+
+struct writer *writer_csv_new(const char *directory, unsigned int module_set, uint64_t metrics)
+{
+	struct csv_writer *csv;
+
+	if (mkdir(directory, 0777) < 0 && errno != EEXIST) {
+		log_error(NULL, "%s: cannot create the directory: %s", directory, strerror(errno));
+		return NULL;
+	}
+	csv = calloc(1, sizeof(*csv));
+	if (!csv) {
+		log_error(NULL, "out of memory");
+		return NULL;
+	}
+	csv->writer = (struct writer){ "csv", 0, 0, csv_begin, csv_row, csv_event, csv_loss, csv_end };
+	csv->metrics = metrics;
+	csv->event = open_in(directory, CSV_EVENT_FILE);
+	if (!csv->event)
+		goto failed;
+	for (unsigned int i = 0; i < csv_table_count; i++) {
+		const struct csv_table *table = &csv_tables[i];
+		const struct module *module = &modules[table->module];
+
+		if (!(module_set & MODULE_BIT(table->module)))
+			continue;
+		csv->files[csv->file_count].table = table;
+		csv->files[csv->file_count].output = open_in(directory, module->file);
+		if (!csv->files[csv->file_count].output)
+			goto failed;
+		csv->file_count++;
+		csv->writer.needs |= module->needs | (table->all_metrics ? metrics : 0);
+		csv->writer.deltas |= table->deltas;
+	}
+	return &csv->writer;
+
+failed:
+	csv_free(csv);
+	return NULL;
+}

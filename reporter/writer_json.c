@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * JSON Lines: one flat object per row, event or loss. Numbers are added as text, because cJSON keeps them as doubles
+ * and those lose the last digits of a u64.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cjson/cJSON.h>
+
+#include "derive.h"
+#include "log.h"
+#include "metric.h"
+#include "modules.h"
+#include "output.h"
+#include "str.h"
+#include "writer.h"
+
+enum { NUMBER_BYTES = 32, LINE_BYTES = OUTPUT_ROOM_MAX };
+
+struct json_writer {
+	struct writer writer;
+	struct output *output;
+	uint64_t metrics;
+};
+
+static bool add_u64(cJSON *object, const char *key, uint64_t value)
+{
+	char text[NUMBER_BYTES];
+
+	text[str_u64(text, value)] = '\0';
+	return cJSON_AddRawToObject(object, key, text);
+}
+
+static bool add_time(cJSON *object, const char *key, uint64_t wall_ns)
+{
+	char text[NUMBER_BYTES];
+
+	str_rfc3339(text, sizeof(text), wall_ns);
+	return cJSON_AddStringToObject(object, key, text);
+}
+
+static bool add_letter(cJSON *object, const char *key, uint64_t letter)
+{
+	const char text[] = { (char)letter, '\0' };
+
+	return cJSON_AddStringToObject(object, key, text);
+}
+
+static bool add_cpu_percent(cJSON *object, const struct row *row)
+{
+	char text[NUMBER_BYTES];
+	uint64_t hundredths;
+
+	if (!derive_cpu_percent(row, &hundredths))
+		return true;
+	text[str_fixed(text, hundredths, 2, 2)] = '\0';
+	return cJSON_AddRawToObject(object, "task_cpu_percent", text);
+}
+
+static bool add_metrics(cJSON *object, const struct row *row, uint64_t set)
+{
+	bool ok = true;
+
+	for (int id = 0; ok && id < METRIC_TOTAL; id++) {
+		if (!(set & row->present & METRIC_BIT(id)))
+			continue;
+		ok = metrics[id].unit == METRIC_LETTER ? add_letter(object, metrics[id].name, row->value[id]) :
+							 add_u64(object, metrics[id].name, row->value[id]);
+	}
+	return ok;
+}
+
+/* Print `object`, unless building it failed, and free it. */
+static int finish_line(struct json_writer *json, cJSON *object, bool complete)
+{
+	char *room = output_room(json->output, LINE_BYTES);
+
+	complete = complete && cJSON_PrintPreallocated(object, room, LINE_BYTES, false);
+	cJSON_Delete(object);
+	if (!complete) {
+		log_error(NULL, "out of memory");
+		return -ENOMEM;
+	}
+	output_advance(json->output, strlen(room));
+	return output_line_end(json->output);
+}
+
+static int json_row(struct writer *writer, const struct row *row)
+{
+	struct json_writer *json = (struct json_writer *)writer;
+	cJSON *object = cJSON_CreateObject();
+	bool ok = cJSON_AddStringToObject(object, "type", row->ended ? "end" : "sample") &&
+		  add_time(object, "time", row->wall_ns) &&
+		  (row->ended || add_time(object, "tick", row->tick_wall_ns)) &&
+		  add_u64(object, "tid", row->tid) &&
+		  add_u64(object, "tgid", row->tgid) &&
+		  add_u64(object, "ppid", row->ppid) &&
+		  cJSON_AddStringToObject(object, "comm", row->comm) &&
+		  add_u64(object, "start_time", row->start_time_ns) &&
+		  add_u64(object, "uid", row->uid) &&
+		  cJSON_AddStringToObject(object, "cgroup", row->cgroup) &&
+		  cJSON_AddArrayToObject(object, "rules") &&
+		  (row->window_ns == 0 || add_u64(object, "window_ns", row->window_ns)) &&
+		  add_metrics(object, row, json->metrics) &&
+		  add_cpu_percent(object, row);
+
+	return finish_line(json, object, ok);
+}
+
+static int json_event(struct writer *writer, const struct event *event)
+{
+	struct json_writer *json = (struct json_writer *)writer;
+	cJSON *object = cJSON_CreateObject();
+	bool ok = cJSON_AddStringToObject(object, "type", "event") &&
+		  add_time(object, "time", event->wall_ns) &&
+		  cJSON_AddStringToObject(object, "event", event->name) &&
+		  add_u64(object, "tid", event->tid) &&
+		  add_u64(object, "tgid", event->tgid) &&
+		  cJSON_AddStringToObject(object, "comm", event->comm) &&
+		  add_u64(object, "start_time", event->start_time_ns) &&
+		  add_u64(object, "uid", event->uid) &&
+		  cJSON_AddStringToObject(object, "detail", event->detail);
+
+	return finish_line(json, object, ok);
+}
+
+static int json_loss(struct writer *writer, const struct loss *loss)
+{
+	struct json_writer *json = (struct json_writer *)writer;
+	cJSON *object = cJSON_CreateObject();
+	bool ok = cJSON_AddStringToObject(object, "type", "loss") &&
+		  add_time(object, "time", loss->wall_ns) &&
+		  cJSON_AddStringToObject(object, "cause", loss->cause) &&
+		  add_u64(object, "count", loss->count);
+
+	return finish_line(json, object, ok);
+}
+
+static int json_begin(struct writer *writer)
+{
+	return output_begin(((struct json_writer *)writer)->output);
+}
+
+static int json_end(struct writer *writer, enum writer_end how)
+{
+	struct json_writer *json = (struct json_writer *)writer;
+	int err;
+
+	if (how == WRITER_TICK)
+		return output_flush(json->output);
+	err = output_close(json->output);
+	free(json);
+	return err;
+}
+
+struct writer *writer_json_new(const char *path, unsigned int module_set, uint64_t metric_set)
+{
+	struct json_writer *json = calloc(1, sizeof(*json));
+
+	if (!json) {
+		log_error(NULL, "out of memory");
+		return NULL;
+	}
+	if (module_set & MODULE_BIT(MODULE_TASK))
+		json->metrics |= metric_set;
+	if (module_set & MODULE_BIT(MODULE_CPU)) {
+		json->metrics |= modules[MODULE_CPU].needs;
+		json->writer.deltas = METRIC_BIT(M_task_on_cpu_ns);
+	}
+	json->writer.name = "json";
+	json->writer.needs = json->metrics;
+	json->writer.begin = json_begin;
+	json->writer.row = json_row;
+	json->writer.event = json_event;
+	json->writer.loss = json_loss;
+	json->writer.end = json_end;
+	json->output = output_open(path);
+	if (!json->output) {
+		free(json);
+		return NULL;
+	}
+	return &json->writer;
+}
