@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""CPU time: what a program uses, thread by thread, beside its own clocks."""
+from harness import NS, SLOW, CLK_TCK, TICK_NS, SharedCollector, program
+
+MS = NS // 1000  # one millisecond
+
+
+def facts_of(reporter):
+    """What a COMMAND printed: its output is the reporter's."""
+    return {k: int(v) for k, _, v in (line.partition("=") for line in reporter.stdout.splitlines())}
+
+
+class Burn(SharedCollector):
+    """A program that burns exactly so much CPU time, launched by the reporter."""
+
+    def test_burn_3(self):
+        reporter = self.report("-i", "1", "-m", "cpu,task", "--", program("burn"), "3")
+        told = facts_of(reporter)
+        rows, tasks = reporter.cpu(), reporter.task()
+        self.assertEqual([r.end for r in rows], [False] * (len(rows) - 1) + [True], rows)
+        self.assertGreaterEqual(len(rows), 3)
+        self.assertEqual({(r.pid, r.tid) for r in rows}, {(told["pid"], told["pid"])})
+        self.assertEqual(rows[-1].comm, "burn")
+
+        on_ns = sum(r.on_ms for r in rows) * 1e6
+        used_ns = (told["utime_us"] + told["stime_us"]) * 1000
+        self.assertNear(on_ns, used_ns, used_ns / 100 + TICK_NS)
+        self.assertNear(on_ns, told["cpu_ns"], told["cpu_ns"] / 100 + TICK_NS)
+
+        # The last row of task.csv holds the figures of the whole life.
+        last = tasks[-1]
+        self.assertTrue(last.end)
+        self.assertNear(last["task_on_cpu_ns"], told["cpu_ns"], told["cpu_ns"] / 100 + TICK_NS)
+        life_ns = last["task_on_cpu_ns"] + last["task_off_cpu_ns"] + last["task_run_delay_ns"]
+        self.assertLessEqual(last["start_time"], told["started_ns"])
+        self.assertBetween(told["ended_ns"], last["start_time"] + life_ns, told["ended_ns"] + SLOW * NS / 2, "end of the process")
+        # ON + OFF + waiting for a CPU is all the time that was watched: at least all of main().
+        watched_ns = on_ns + sum(r.off_ms for r in rows) * 1e6 + last["task_run_delay_ns"]
+        self.assertBetween(told["ended_ns"] - told["started_ns"] - MS, watched_ns, life_ns + MS)
+
+        jiffies = last["task_utime_jiffies"] + last["task_stime_jiffies"]
+        self.assertNear(jiffies, told["cpu_ns"] * CLK_TCK / NS, 3 + CLK_TCK * 3 / 100)
+        self.assertBetween(told["minflt"], last["task_minor_pagefault_count"], told["minflt"] + 53)
+        self.assertBetween(told["nvcsw"], last["task_voluntary_switch_count"], told["nvcsw"] + 23)
+        self.assertGreaterEqual(last["task_involuntary_switch_count"], told["nivcsw"])
+
+    def test_windows_say_the_same_in_both_files(self):
+        reporter = self.report("-i", "0.3", "-m", "cpu,task", "--", program("burn"), "1")
+        rows, tasks = reporter.cpu(), reporter.task()
+        self.assertEqual(len(rows), len(tasks[-len(rows):]))
+        tasks = tasks[-len(rows):]
+        for row, before, after in zip(rows[1:], tasks, tasks[1:]):
+            self.assertNear(row.on_ms * 1e6, after["task_on_cpu_ns"] - before["task_on_cpu_ns"], MS, f"{row}")
+            # of the same two samples, whose instants task.csv tells; Ticks is the tick's
+            self.assertNear(row.percent, 100 * row.on_ms * 1e6 / (after.at - before.at), 0.1, f"{row}")
+
+    def test_more_than_32_bits_of_nanoseconds(self):
+        """Two threads, 5 CPU seconds: sums beyond 2^32 ns; a process may read up to 100 % per thread."""
+        reporter = self.report("-i", "1", "-m", "cpu,task", "--", program("burn"), "5", "2")
+        told = facts_of(reporter)
+        rows, last = reporter.cpu(), reporter.task()[-1]
+        self.assertGreater(told["cpu_ns"], 2 ** 32)
+        self.assertNear(last["task_on_cpu_ns"], told["cpu_ns"], told["cpu_ns"] / 100 + TICK_NS)
+        self.assertNear(sum(r.on_ms for r in rows) * 1e6, told["cpu_ns"], told["cpu_ns"] / 100 + 2 * TICK_NS)
+        for row in rows:
+            self.assertLessEqual(row.percent, 200.5, row)
+
+
+class Duty(SharedCollector):
+    """Five threads of different duty, beside the CPU clock of each."""
+
+    def test_threads_and_their_process(self):
+        duty = self.workload("duty", "60", "0", "10", "33", "50", "100")
+        tids = {name: duty.fact("tid." + name) for name in ("duty-0", "duty-10", "duty-33", "duty-50", "duty-100")}
+        tids["duty"] = duty.pid
+        threads = self.reporter("-t", "-i", "1", "-m", "cpu,task", "-p", str(duty.pid))
+        process = self.reporter("-i", "1", "-m", "cpu,task", "-p", str(duty.pid))
+        self.until(lambda: len(threads.cpu(TID=tids["duty-33"])) >= 5 and len(process.cpu()) >= 5, "five windows")
+        self.assertEqual(duty.end(), 0)
+        self.assertEqual((threads.wait(), process.wait()), (0, 0), threads.stderr + process.stderr)
+
+        samples = [[int(n) for n in line[2:].replace(":", " ").split()] for line in duty.stdout.splitlines() if line.startswith("w ")]
+        clock = {tid: [(s[0], dict(zip(s[1::2], s[2::2]))[tid]) for s in samples] for tid in tids.values()}
+        clock["all"] = [(s[0], sum(s[2::2])) for s in samples]
+
+        checked = 0
+        for name, tid in tids.items():
+            rows = threads.cpu(TID=tid)
+            self.assertEqual({r.comm for r in rows}, {name})
+            self.assertEqual([r.end for r in rows].count(True), 1, rows)
+            self.assertTrue(rows[-1].end)
+            checked += self.compare(rows, clock[tid], 2)
+        self.assertGreaterEqual(checked, 6 * 4)
+        for row in threads.cpu():
+            self.assertBetween(0, row.percent, 100, row)
+        rows = process.cpu()
+        self.assertEqual({(r.pid, r.tid, r.comm) for r in rows}, {(duty.pid, duty.pid, "duty")})
+        self.compare(rows, clock["all"], 4)
+
+        # The process is the sum of its threads, in all its counters, to the end.
+        total, = [r for r in process.task() if r.end]
+        parts = [r for r in threads.task() if r.end]
+        self.assertEqual({r["tid"] for r in parts}, set(tids.values()))
+        for metric in ("task_minor_pagefault_count", "task_syscr_count", "task_wchar_bytes", "task_syscw_count"):
+            self.assertEqual(total[metric], sum(r[metric] for r in parts), metric)
+        for metric in ("task_on_cpu_ns", "task_run_delay_ns"):
+            self.assertNear(total[metric], sum(r[metric] for r in parts), len(parts) * MS, metric)
+        for metric in ("task_voluntary_switch_count", "task_involuntary_switch_count"):
+            self.assertNear(total[metric], sum(r[metric] for r in parts), 2 * len(parts), metric)
+
+    def compare(self, rows, clock, points):
+        """Each window of the rows beside the clock's readings, interpolated to its two ends."""
+        def at(t):
+            for (t0, v0), (t1, v1) in zip(clock, clock[1:]):
+                if t0 <= t <= t1:
+                    return v0 + (v1 - v0) * (t - t0) / (t1 - t0)
+            return None
+        checked = 0
+        for earlier, row in zip(rows, rows[1:]):
+            if row.end or at(row.time) is None or at(earlier.time) is None:
+                continue
+            want = 100 * (at(row.time) - at(earlier.time)) / (row.time - earlier.time)
+            self.assertNear(row.percent, want, points, row)
+            checked += 1
+        return checked
+
+
+class Idle(SharedCollector):
+    def test_an_idle_process_has_a_row_each_tick(self):
+        sleeper = self.workload("sleepers", "3")
+        sleeper.fact("ready")
+        reporter = self.report("-i", "0.5", "-d", "3.2", "-m", "cpu,task", "-p", str(sleeper.pid))
+        rows = [r for r in reporter.cpu() if not r.end]
+        self.assertGreaterEqual(len(rows), 6)
+        for row in rows:
+            self.assertEqual((row.on_ms, row.percent), (0, 0), row)
+        for earlier, row in zip(rows, rows[1:]):
+            # three threads were off for the whole window
+            self.assertNear(row.off_ms * 1e6, 3 * (row.time - earlier.time), 20 * MS, row)
+
+    def test_run_delay_of_rivals(self):
+        """Two threads bound to one CPU wait for each other: their delay is about the CPU time of the other."""
+        import os
+        cpu = min(os.sched_getaffinity(0))
+        rivals = [self.workload("burn", "1") for _ in range(2)]
+        for rival in rivals:
+            os.sched_setaffinity(rival.pid, {cpu})
+        reporter = self.report("-i", "0.5", "-m", "cpu,task", "-p", ",".join(str(r.pid) for r in rivals))
+        for rival in rivals:
+            last, = [r for r in reporter.task(tid=rival.pid) if r.end]
+            told = rival.facts()
+            self.assertEqual(rival.wait(), 0)
+            self.assertNear(last["task_on_cpu_ns"], told["cpu_ns"], told["cpu_ns"] / 100 + TICK_NS)
+            off_and_delay = told["ended_ns"] - told["started_ns"] - told["cpu_ns"]
+            self.assertBetween(0.7 * off_and_delay, last["task_run_delay_ns"], 1.1 * off_and_delay + 50 * SLOW * MS)
+            self.assertLess(last["task_off_cpu_ns"], 0.3 * off_and_delay + 100 * MS)

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "unit.h"
+
+/* Read `text` as a file; the error without the path before it goes to `error`. */
+static int read_text(struct config *config, const char *text, char *error, size_t size)
+{
+	char path[] = "/tmp/taskmon-unit-XXXXXX", message[512] = "";
+	int fd = mkstemp(path), err;
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+	config_defaults(config);
+	err = config_read(config, path, message, sizeof(message));
+	unlink(path);
+	if (err)
+		assert_memory_equal(message, path, strlen(path));
+	snprintf(error, size, "%s", err ? message + strlen(path) : "");
+	return err;
+}
+
+static void a_whole_file_is_taken_over(void **state)
+{
+	struct config config;
+	char error[512];
+
+	(void)state;
+	assert_int_equal(read_text(&config,
+				   "{ \"socket\": \"/tmp/x.sock\", \"group\": 65534, \"others\": \"deny\",\n"
+				   "  \"queue_bytes\": 65536, \"max_clients\": 7 }\n", error, sizeof(error)), 0);
+	assert_string_equal(config.socket, "/tmp/x.sock");
+	assert_true(config.has_group);
+	assert_int_equal(config.group, 65534);
+	assert_true(config.others_denied);
+	assert_int_equal(config.queue_bytes, 65536);
+	assert_int_equal(config.max_clients, 7);
+}
+
+static void mistakes_are_told_with_their_line(void **state)
+{
+	static const struct {
+		const char *text, *error;
+	} cases[] = {
+		{ "{\n\n \"sokcet\": \"/x\" }", ":3: unknown key \"sokcet\"" },
+		{ "{\n \"max_clients\": 0 }", ":2: \"max_clients\": expected a whole number from 1 to 4096" },
+		{ "{ \"max_clients\": 1.5 }", ":1: \"max_clients\": expected a whole number from 1 to 4096" },
+		{ "{ \"max_clients\": \"7\" }", ":1: \"max_clients\": expected a whole number from 1 to 4096" },
+		{ "{ \"others\": \"all\" }", ":1: \"others\": expected \"own\" or \"deny\"" },
+		{ "{ \"socket\": \"relative\" }", ":1: \"socket\": expected an absolute path of at most 107 bytes" },
+		{ "{ \"group\": \"no-such-group-here\" }",
+		  ":1: \"group\": expected the name of an existing group, or a group id" },
+		{ "{\n\n\"socket\": }", ":3: not valid JSON (an object was expected)" },
+		{ "[]", ":1: not valid JSON (an object was expected)" },
+		{ "", ":1: not valid JSON (an object was expected)" },
+		{ "{} x", ":1: not valid JSON (an object was expected)" },
+	};
+	struct config config, defaults;
+	char error[512];
+
+	(void)state;
+	config_defaults(&defaults);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(read_text(&config, cases[i].text, error, sizeof(error)), -EINVAL);
+		assert_string_equal(error, cases[i].error);
+		assert_memory_equal(&config, &defaults, sizeof(config));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_whole_file_is_taken_over),
+		cmocka_unit_test(mistakes_are_told_with_their_line),
+	};
+
+	return cmocka_run_group_tests_name("collector config", tests, NULL, NULL);
+}

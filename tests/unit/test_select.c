@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "select.h"
+
+#include "processes.h"
+#include "unit.h"
+
+static char *const name_list[] = { "java*", "[nginx]", "a b" };
+static uint32_t uid_list[] = { 0, 1000 };
+
+static const struct select by_name = { .names = (char **)name_list, .name_count = 3 };
+static const struct select by_user = { .uids = uid_list, .uid_count = 2 };
+static const struct select by_both = { (char **)name_list, 3, uid_list, 2 };
+static const struct select everything;
+
+static void empty_filters_pass_all(void **state)
+{
+	(void)state;
+	assert_false(select_narrows(&everything));
+	assert_true(select_process(&everything, "", 4294967294u));
+}
+
+static void names_are_globs_on_the_whole_name(void **state)
+{
+	(void)state;
+	assert_true(select_narrows(&by_name));
+	assert_true(select_process(&by_name, "java", 7));
+	assert_true(select_process(&by_name, "javac", 7));
+	assert_false(select_process(&by_name, "xjava", 7));
+	assert_true(select_process(&by_name, "a b", 7));
+	assert_false(select_process(&by_name, "a", 7));
+	assert_true(select_process(&by_name, "n", 7)); /* a bracket expression, as in a shell */
+}
+
+static void names_and_users_both_narrow(void **state)
+{
+	(void)state;
+	assert_true(select_process(&by_user, "sh", 0));
+	assert_false(select_process(&by_user, "sh", 1));
+	assert_true(select_process(&by_both, "java", 1000));
+	assert_false(select_process(&by_both, "java", 1001));
+	assert_false(select_process(&by_both, "sh", 1000));
+}
+
+static void a_thread_is_judged_by_its_process(void **state)
+{
+	struct row row = { .tid = 11, .tgid = 10, .comm = "GC Thread#0", .process_comm = "java" };
+
+	(void)state;
+	assert_true(select_row(&by_name, &row));
+	row.comm = "java";
+	row.process_comm = "sh";
+	assert_false(select_row(&by_name, &row));
+}
+
+static void a_change_of_name_is_shown_on_both_sides(void **state)
+{
+	struct event event = { .tid = 10, .tgid = 10, .renamed = true, .comm = "java", .old_comm = "sh" };
+
+	(void)state;
+	assert_true(select_event(&by_name, &event, true)); /* takes the name */
+	event.comm = "sh";
+	event.old_comm = "java";
+	assert_true(select_event(&by_name, &event, false)); /* gives it up */
+	event.old_comm = "bash";
+	assert_false(select_event(&by_name, &event, false));
+	event.old_comm = "java";
+	event.tid = 11;
+	assert_false(select_event(&by_name, &event, false)); /* only a thread's */
+}
+
+/* --- who is alive */
+
+static void processes_come_and_go(void **state)
+{
+	struct processes *processes = processes_new();
+
+	(void)state;
+	assert_int_equal(processes_seen(processes, 10, 100, true), 0);
+	assert_int_equal(processes_started(processes, 11, 150, false), 0);
+	assert_int_equal(processes_seen(processes, 10, 200, true), 0);
+	assert_int_equal(processes_count(processes), 2);
+	assert_true(processes_selected(processes, 10));
+	assert_false(processes_selected(processes, 11));
+	processes_judged(processes, 11, true);
+	processes_judged(processes, 12, true); /* unknown: stays so */
+	assert_true(processes_selected(processes, 11));
+	assert_false(processes_selected(processes, 12));
+	processes_ended(processes, 10, 300);
+	processes_ended(processes, 10, 300);
+	processes_ended(processes, 11, 300);
+	assert_int_equal(processes_count(processes), 0);
+	processes_free(processes);
+	processes_free(NULL);
+}
+
+/* In one batch, the fork event of the new process comes before the final row of the old one. */
+static void a_reused_number_survives_the_end_of_its_predecessor(void **state)
+{
+	struct processes *processes = processes_new();
+
+	(void)state;
+	processes_seen(processes, 10, 100, true);
+	processes_started(processes, 10, 300, true);
+	processes_ended(processes, 10, 200);
+	assert_int_equal(processes_count(processes), 1);
+	processes_ended(processes, 10, 400);
+	assert_int_equal(processes_count(processes), 0);
+	processes_free(processes);
+}
+
+/* One tick may have been dropped in part by a full queue; nobody vanishes by that. */
+static void a_process_missing_in_two_ticks_is_gone(void **state)
+{
+	struct processes *processes = processes_new();
+
+	(void)state;
+	processes_seen(processes, 10, 100, true);
+	processes_tick_complete(processes);
+	processes_tick_complete(processes);
+	assert_int_equal(processes_count(processes), 1);
+	processes_seen(processes, 10, 200, true);
+	processes_tick_complete(processes);
+	processes_tick_complete(processes);
+	assert_int_equal(processes_count(processes), 1);
+	processes_tick_complete(processes);
+	assert_int_equal(processes_count(processes), 0);
+	processes_free(processes);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(empty_filters_pass_all),
+		cmocka_unit_test(names_are_globs_on_the_whole_name),
+		cmocka_unit_test(names_and_users_both_narrow),
+		cmocka_unit_test(a_thread_is_judged_by_its_process),
+		cmocka_unit_test(a_change_of_name_is_shown_on_both_sides),
+		cmocka_unit_test(processes_come_and_go),
+		cmocka_unit_test(a_reused_number_survives_the_end_of_its_predecessor),
+		cmocka_unit_test(a_process_missing_in_two_ticks_is_gone),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
