@@ -11,7 +11,6 @@
 #include "runtime.bpf.h"
 #include "watch.bpf.h"
 
-
 static __always_inline u64 minus(u64 a, u64 b)
 {
 	return a > b ? a - b : 0;
@@ -310,11 +309,10 @@ static __always_inline struct thread_state *thread_state_of(struct task_struct *
 	return state;
 }
 
-/** One thread. */
+/** One thread, at this instant. */
 static __always_inline void fill_thread(struct task_record *record, struct thread_state *state,
-					struct task_struct *task, u64 watches)
+					struct task_struct *task, u64 watches, u64 now)
 {
-	u64 now = bpf_ktime_get_boot_ns();
 	u64 lifetime = minus(now, task->start_boottime);
 	u64 limit = lifetime;
 	struct counters sum = {};

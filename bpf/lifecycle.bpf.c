@@ -92,7 +92,7 @@ static __always_inline void retire_thread(struct process_state *state, struct ta
 	if (old_tid != (u32)task->pid && watches & settings.threads) {
 		u64 old_start = thread->start_time_ns;
 
-		fill_thread(record, thread, task, watches & settings.threads);
+		fill_thread(record, thread, task, watches & settings.threads, bpf_ktime_get_boot_ns());
 		record->type = RECORD_END;
 		record->flags = RECORD_THREAD | RECORD_RETIRED;
 		record->tid = old_tid;
@@ -179,10 +179,12 @@ static __always_inline bool is_last_exit(struct process_state *state, struct tas
 	return !__sync_lock_test_and_set(&state->ended, 1);
 }
 
-/* What the kernel forgets of a thread, added to what its process has of others. */
-static __always_inline void keep_remains(struct process_state *state, struct task_struct *task)
+/*
+ * What the kernel forgets of a thread, added to what its process has of others. `now` is that of its final record, so
+ * that a process ends with the sum of its threads.
+ */
+static __always_inline void keep_remains(struct process_state *state, struct task_struct *task, u64 now)
 {
-	u64 now = bpf_ktime_get_boot_ns();
 	struct counters own = {};
 
 	ADD_OWN(&own, task, now, runtime_at(task, now, READ_DIRECT), READ_DIRECT);
@@ -230,6 +232,7 @@ static __always_inline void handle_exit(struct task_struct *task)
 {
 	struct process_state *state = watched(task);
 	struct task_struct *leader = task->group_leader;
+	u64 now = bpf_ktime_get_boot_ns();
 	u32 user = SCRATCH_EXIT;
 	struct workspace *space;
 	struct task_record *record;
@@ -239,7 +242,7 @@ static __always_inline void handle_exit(struct task_struct *task)
 
 	if (!state)
 		return;
-	keep_remains(state, task);
+	keep_remains(state, task, now);
 	hand_over(state, task);
 	watches = visible_to(state, leader);
 	space = bpf_map_lookup_elem(&scratch, &user);
@@ -253,7 +256,7 @@ static __always_inline void handle_exit(struct task_struct *task)
 	if (thread)
 		thread->ended = 1;
 	if (thread && watches & settings.threads) {
-		fill_thread(record, thread, task, watches & settings.threads);
+		fill_thread(record, thread, task, watches & settings.threads, now);
 		record->type = RECORD_END;
 		record->flags |= process_ended ? RECORD_PROCESS_ENDED : 0;
 		record->exit_status = exit_status_of(task, process_ended);
@@ -276,6 +279,7 @@ static __always_inline void handle_free(struct task_struct *task)
 {
 	struct thread_state *thread = bpf_task_storage_get(&threads, task, NULL, 0);
 	struct process_state *state = NULL;
+	u64 now = bpf_ktime_get_boot_ns();
 	struct task_record *record;
 	struct workspace *space;
 	u32 user = SCRATCH_FREE;
@@ -288,9 +292,9 @@ static __always_inline void handle_free(struct task_struct *task)
 		return;
 	record = &space->record;
 	if (thread && !thread->ended) {
-		/* whether others may still see it could only be told with its process */
-		watches = thread->watches & settings.used & settings.threads & settings.sees_all;
-		fill_thread(record, thread, task, watches);
+		watches = with_sight_of(thread->watches & settings.used & settings.threads, task,
+					dumpable_by_itself(task));
+		fill_thread(record, thread, task, watches, now);
 		bpf_probe_read_kernel(record->process_comm, sizeof(record->process_comm), task->comm);
 		record->type = RECORD_END;
 		record->exit_status = task->exit_code;
@@ -299,7 +303,7 @@ static __always_inline void handle_free(struct task_struct *task)
 	}
 	if (state && !state->ended && !state->handed_over) {
 		if (!state->main_thread_ended)
-			keep_remains(state, task);
+			keep_remains(state, task, now);
 		watches = visible_to(state, task);
 		fill_process(space, state, task, watches);
 		record->type = RECORD_END;

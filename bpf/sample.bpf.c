@@ -43,7 +43,7 @@ int sample_task(struct bpf_iter__task *context)
 		thread = thread_state_of(task, watches & request.threads);
 		if (!thread)
 			return 0;
-		fill_thread(record, thread, task, watches & request.threads);
+		fill_thread(record, thread, task, watches & request.threads, bpf_ktime_get_boot_ns());
 		bpf_seq_write(out, record, sizeof(*record));
 	}
 	return 0;

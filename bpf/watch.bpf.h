@@ -95,6 +95,13 @@ static __always_inline struct mm_struct *mm_of(struct task_struct *leader)
 	return search.mm;
 }
 
+/* 7.x keeps it with each task, up to its end. */
+static __always_inline bool dumpable_by_itself(struct task_struct *task)
+{
+	return bpf_core_field_exists(task->exec_state) &&
+	       BPF_CORE_READ(task, exec_state, dumpable) == TASK_DUMPABLE_OWNER;
+}
+
 static __always_inline void remember_dumpable(struct process_state *state, struct task_struct *leader)
 {
 	struct mm_struct___before_6_18 *old;
@@ -102,7 +109,7 @@ static __always_inline void remember_dumpable(struct process_state *state, struc
 	unsigned long flags;
 
 	if (bpf_core_field_exists(leader->exec_state)) {
-		state->dumpable = BPF_CORE_READ(leader, exec_state, dumpable) == TASK_DUMPABLE_OWNER;
+		state->dumpable = dumpable_by_itself(leader);
 		return;
 	}
 	mm = mm_of(leader);
@@ -161,33 +168,40 @@ static __always_inline struct process_state *judge(struct task_struct *leader)
 }
 
 /*
- * Whose process this is in the eyes of ptrace(2): real, effective and saved ids must all be theirs, and it must be
- * dumpable. See __ptrace_may_access(), kernel/ptrace.c.
+ * Whose task this is in the eyes of ptrace(2), if it is dumpable: real, effective and saved ids must all be theirs.
+ * See __ptrace_may_access(), kernel/ptrace.c.
  */
-static __always_inline bool owner_of(struct process_state *state, struct task_struct *leader, struct owner_key *owner)
+static __always_inline bool owner_of(struct task_struct *task, struct owner_key *owner)
 {
-	const struct cred *cred = leader->real_cred;
+	const struct cred *cred = task->real_cred;
 
-	remember_dumpable(state, leader);
 	owner->uid = cred->uid.val;
 	owner->gid = cred->gid.val;
-	return state->dumpable && cred->euid.val == owner->uid && cred->suid.val == owner->uid &&
-	       cred->egid.val == owner->gid && cred->sgid.val == owner->gid;
+	return cred->euid.val == owner->uid && cred->suid.val == owner->uid && cred->egid.val == owner->gid &&
+	       cred->sgid.val == owner->gid;
+}
+
+/* Of `watches`, those that may see a task of this owner and dumpability. */
+static __always_inline u64 with_sight_of(u64 watches, struct task_struct *task, bool dumpable)
+{
+	struct owner_key owner;
+	u64 *own;
+
+	if (!dumpable || !owner_of(task, &owner))
+		return watches & settings.sees_all;
+	own = bpf_map_lookup_elem(&owner_watches, &owner);
+	return watches & (settings.sees_all | (own ? *own : 0));
 }
 
 /** The watches that select this process and may see it at this moment. */
 static __always_inline u64 visible_to(struct process_state *state, struct task_struct *leader)
 {
 	u64 watches = state->watches & settings.used;
-	struct owner_key owner;
-	u64 *own;
 
 	if (!(watches & ~settings.sees_all))
 		return watches;
-	if (!owner_of(state, leader, &owner))
-		return watches & settings.sees_all;
-	own = bpf_map_lookup_elem(&owner_watches, &owner);
-	return watches & (settings.sees_all | (own ? *own : 0));
+	remember_dumpable(state, leader);
+	return with_sight_of(watches, leader, state->dumpable);
 }
 
 #endif

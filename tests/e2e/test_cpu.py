@@ -79,9 +79,8 @@ class Duty(SharedCollector):
         self.assertEqual(duty.end(), 0)
         self.assertEqual((threads.wait(), process.wait()), (0, 0), threads.stderr + process.stderr)
 
-        samples = [[int(n) for n in line[2:].replace(":", " ").split()] for line in duty.stdout.splitlines() if line.startswith("w ")]
-        clock = {tid: [(s[0], dict(zip(s[1::2], s[2::2]))[tid]) for s in samples] for tid in tids.values()}
-        clock["all"] = [(s[0], sum(s[2::2])) for s in samples]
+        readings = [line.split()[1:] for line in duty.stdout.splitlines() if line.startswith("w ")]
+        readings = [(int(r[0]), int(r[1]), {int(t): int(ns) for t, _, ns in (w.partition(":") for w in r[2:])}) for r in readings]
 
         checked = 0
         for name, tid in tids.items():
@@ -89,13 +88,13 @@ class Duty(SharedCollector):
             self.assertEqual({r.comm for r in rows}, {name})
             self.assertEqual([r.end for r in rows].count(True), 1, rows)
             self.assertTrue(rows[-1].end)
-            checked += self.compare(rows, clock[tid], 2)
+            checked += self.compare(threads.task(tid=tid), [(t0, t1, ns[tid]) for t0, t1, ns in readings], 1)
         self.assertGreaterEqual(checked, 6 * 4)
         for row in threads.cpu():
             self.assertBetween(0, row.percent, 100, row)
         rows = process.cpu()
         self.assertEqual({(r.pid, r.tid, r.comm) for r in rows}, {(duty.pid, duty.pid, "duty")})
-        self.compare(rows, clock["all"], 4)
+        self.compare(process.task(), [(t0, t1, sum(ns.values())) for t0, t1, ns in readings], len(tids))
 
         # The process is the sum of its threads, in all its counters, to the end.
         total, = [r for r in process.task() if r.end]
@@ -108,20 +107,23 @@ class Duty(SharedCollector):
         for metric in ("task_voluntary_switch_count", "task_involuntary_switch_count"):
             self.assertNear(total[metric], sum(r[metric] for r in parts), 2 * len(parts), metric)
 
-    def compare(self, rows, clock, points):
-        """Each window of the rows beside the clock's readings, interpolated to its two ends."""
-        def at(t):
-            for (t0, v0), (t1, v1) in zip(clock, clock[1:]):
-                if t0 <= t <= t1:
-                    return v0 + (v1 - v0) * (t - t0) / (t1 - t0)
-            return None
+    def compare(self, rows, readings, rate):
+        """The CPU time in each window between two samples, beside what the readings (begun, done, ns) leave possible: a
+        clock never goes back, and gains at most `rate` times the time that passes. Returns how many were compared."""
+        def possible(t):
+            before = [r for r in readings if r[1] <= t]
+            after = [r for r in readings if r[0] >= t]
+            if not before or not after:
+                return None
+            (begun, _, least), (_, done, most) = before[-1], after[0]
+            return max(least, most - rate * (done - t)), min(most, least + rate * (t - begun))
         checked = 0
-        for earlier, row in zip(rows, rows[1:]):
-            if row.end or at(row.time) is None or at(earlier.time) is None:
-                continue
-            want = 100 * (at(row.time) - at(earlier.time)) / (row.time - earlier.time)
-            self.assertNear(row.percent, want, points, row)
-            checked += 1
+        for earlier, later in zip(rows, rows[1:]):
+            a, b = possible(earlier.at), possible(later.at)
+            if a and b:
+                used = later["task_on_cpu_ns"] - earlier["task_on_cpu_ns"]
+                self.assertBetween(b[0] - a[1] - TICK_NS - MS, used, b[1] - a[0] + TICK_NS + MS, f"{earlier} {later}")
+                checked += 1
         return checked
 
 

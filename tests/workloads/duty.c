@@ -4,11 +4,11 @@
  *
  * One thread per PERCENT (at most 32), named duty-PERCENT, that uses that share of a CPU in periods of 20 ms for
  * SECONDS or until SIGTERM. On a busy machine a thread may get less, so the main thread keeps the witness: every
- * 50 ms it prints the CPU clock of each thread and the wall clock just before it was read.
+ * 20 ms it prints the CPU clock of each thread, and the wall clock before and after they were read.
  *
  *   pid=PID
  *   tid.duty-PERCENT=TID      one line per thread
- *   w WALL_NS TID:CPU_NS ...  every 50 ms and at the end; the main thread included
+ *   w WALL_NS WALL_NS TID:CPU_NS ...  every 20 ms and at the end; the main thread included
  */
 #include "workload.h"
 
@@ -59,17 +59,21 @@ static void *work(void *arg)
 
 static void print_witness(void)
 {
-	printf("w %llu %d:%llu", (unsigned long long)clock_ns(CLOCK_REALTIME), getpid(),
-	       (unsigned long long)clock_ns(CLOCK_THREAD_CPUTIME_ID));
+	uint64_t before = clock_ns(CLOCK_REALTIME), cpu[MAX_THREADS], own = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+
 	for (int i = 0; i < worker_count; i++)
-		printf(" %d:%llu", workers[i].tid, (unsigned long long)clock_ns(workers[i].clock));
+		cpu[i] = clock_ns(workers[i].clock);
+	printf("w %llu %llu %d:%llu", (unsigned long long)before, (unsigned long long)clock_ns(CLOCK_REALTIME), getpid(),
+	       (unsigned long long)own);
+	for (int i = 0; i < worker_count; i++)
+		printf(" %d:%llu", workers[i].tid, (unsigned long long)cpu[i]);
 	printf("\n");
 	fflush(stdout);
 }
 
 int main(int argc, char **argv)
 {
-	const struct timespec step = { 0, 50 * NS_PER_MS };
+	const struct timespec step = { 0, 20 * NS_PER_MS };
 	sigset_t term;
 	uint64_t end;
 
