@@ -6,9 +6,11 @@
 #ifndef TASKMON_FILL_BPF_H
 #define TASKMON_FILL_BPF_H
 
+#include "charge.bpf.h"
 #include "cputime.bpf.h"
 #include "memory.bpf.h"
 #include "runtime.bpf.h"
+#include "stretch.bpf.h"
 #include "watch.bpf.h"
 
 static __always_inline u64 minus(u64 a, u64 b)
@@ -210,6 +212,7 @@ static __always_inline void fill_identity(struct task_record *record, struct tas
 	record->type = RECORD_SAMPLE;
 	record->flags = 0;
 	record->watches = watches;
+	record->folds = 0;
 	record->time_ns = now;
 	record->start_time_ns = task->start_boottime;
 	record->cgroup_id = task->cgroups->dfl_cgrp->kn->id;
@@ -242,6 +245,83 @@ static __always_inline void fill_files(struct task_record *record, struct files_
 		return;
 	SET(record, task_fd_count, read_fd_count(files));
 	record->present |= METRIC_BIT(M_task_fd_count);
+}
+
+/* A window ends here: what comes later belongs to the next one. */
+static __always_inline u64 take(u64 *longest)
+{
+	return __sync_lock_test_and_set(longest, 0);
+}
+
+static __always_inline void set_longest(struct task_record *record, enum metric_id id, u64 a, u64 b)
+{
+	record->value[id] = a > b ? a : b;
+}
+
+/*
+ * Figures of cost HOOK: what the task counted itself, and what it was charged. The table says which of them there are.
+ * `own`: its figures; `charge`: may be NULL.
+ */
+static __always_inline void fill_figures(struct task_record *record, u64 *own, struct charge *charge)
+{
+#define FIGURE_OF_FREE(name, kind)
+#define FIGURE_OF_WALK(name, kind)
+#define FIGURE_OF_HOOK(name, kind) FIGURE_##kind(name)
+#define FIGURE_COUNTER(name) SET(record, name, own[F_##name] + (charge ? charge->figure[F_##name] : 0));
+#define FIGURE_WINDOW(name) \
+	set_longest(record, M_##name, take(&own[F_##name]), charge ? take(&charge->figure[F_##name]) : 0);
+#define METRIC(name, kind, scope, unit, cost, help) FIGURE_OF_##cost(name, kind)
+#include "metrics.def"
+#undef METRIC
+#undef FIGURE_WINDOW
+#undef FIGURE_COUNTER
+#undef FIGURE_OF_HOOK
+#undef FIGURE_OF_WALK
+#undef FIGURE_OF_FREE
+	if (charge)
+		set_longest(record, M_task_io_request_time_max, record->value[M_task_io_request_time_max],
+			    take(&charge->open_request_ns));
+}
+
+static __always_inline void include_open(struct task_record *record, const struct stretches *open)
+{
+	set_longest(record, M_task_switch_offcpu_time_max, record->value[M_task_switch_offcpu_time_max],
+		    open->off_cpu_ns);
+	set_longest(record, M_task_io_wait_time_max, record->value[M_task_io_wait_time_max], open->io_wait_ns);
+	set_longest(record, M_task_run_delay_max, record->value[M_task_run_delay_max], open->run_delay_ns);
+}
+
+static __always_inline void fill_thread_figures(struct task_record *record, struct thread_state *state,
+						struct task_struct *task, u64 now)
+{
+	struct charge_key key = thread_key(task);
+	struct stretches open = {};
+
+	fill_figures(record, state->figure, bpf_map_lookup_elem(&charges, &key));
+	if (settings.timed) {
+		open = open_stretches(state, task, now);
+		include_open(record, &open);
+	}
+	record->present |= settings.measured & metric_thread_bits;
+}
+
+static __always_inline void fill_process_figures(struct task_record *record, struct process_state *state,
+						 struct task_struct *leader, u64 now)
+{
+	struct thread_state *thread = settings.timed ? bpf_task_storage_get(&threads, leader, NULL, 0) : NULL;
+	struct charge_key key = process_key(leader);
+	struct stretches open = {};
+
+	fill_figures(record, state->figure, bpf_map_lookup_elem(&charges, &key));
+	if (thread && !state->main_thread_ended)
+		open = open_stretches(thread, leader, now);
+	include_open(record, &open);
+	/* of the other threads, as prepare() found them */
+	open.off_cpu_ns = take(&state->open[F_task_switch_offcpu_time_max]);
+	open.io_wait_ns = take(&state->open[F_task_io_wait_time_max]);
+	open.run_delay_ns = take(&state->open[F_task_run_delay_max]);
+	include_open(record, &open);
+	record->present |= settings.measured;
 }
 
 /* What was sent is a lower limit of what will be; on-CPU time is also limited from above by the time there was. */
@@ -280,13 +360,17 @@ static __always_inline void fill_process(struct workspace *space, struct process
 	walk->files = leader->files;
 	sum_threads(walk, state, leader);
 	fill_identity(record, leader, watches, walk->now);
-	record->present = (metric_counter_bits | METRIC_BIT(M_task_state) | METRIC_BIT(M_task_thread_count));
+	record->present = (metric_free_bits & metric_counter_bits) | METRIC_BIT(M_task_state) |
+			  METRIC_BIT(M_task_thread_count);
 	set_counters(record, &walk->sum);
 	adjust_cputime(walk->sum.utime, walk->sum.stime, walk->sum.kept_runtime, &state->utime_ns, &state->stime_ns);
 	set_cputime(record, state->utime_ns, state->stime_ns);
 	SET(record, task_thread_count, threads);
+	SET(record, task_oom_count, leader->signal->oom_mm != NULL);
 	fill_memory(record, walk->mm, walk->cached_pages);
 	fill_files(record, walk->files);
+	if (settings.measured)
+		fill_process_figures(record, state, leader, walk->now);
 	settle_process(record, state, threads);
 }
 
@@ -309,27 +393,29 @@ static __always_inline struct thread_state *thread_state_of(struct task_struct *
 	return state;
 }
 
+/* Its on-CPU time, which never goes back and never grows faster than time, whatever was read while it changed. */
+static __always_inline u64 on_cpu_of_thread(const struct thread_state *state, struct task_struct *task, u64 now)
+{
+	u64 on_cpu = runtime_at(task, now, READ_DIRECT);
+	u64 limit = minus(now, task->start_boottime);
+
+	if (state->time_ns && now > state->time_ns)
+		limit = state->on_cpu_ns + (now - state->time_ns);
+	if (on_cpu > limit)
+		on_cpu = limit;
+	return on_cpu > state->on_cpu_ns ? on_cpu : state->on_cpu_ns;
+}
+
 /** One thread, at this instant. */
 static __always_inline void fill_thread(struct task_record *record, struct thread_state *state,
 					struct task_struct *task, u64 watches, u64 now)
 {
-	u64 lifetime = minus(now, task->start_boottime);
-	u64 limit = lifetime;
 	struct counters sum = {};
 
-	sum.on_cpu = runtime_at(task, now, READ_DIRECT);
+	sum.on_cpu = on_cpu_of_thread(state, task, now);
 	ADD_KEPT(&sum, task, READ_DIRECT);
 	ADD_OWN(&sum, task, now, sum.on_cpu, READ_DIRECT);
 	adjust_cputime(sum.utime, sum.stime, sum.kept_runtime, &state->utime_ns, &state->stime_ns);
-
-	/* never above 100 %, whatever was read while it changed */
-	if (state->time_ns && now > state->time_ns)
-		limit = state->on_cpu_ns + (now - state->time_ns);
-	if (sum.on_cpu > limit)
-		sum.on_cpu = limit;
-	if (sum.on_cpu < state->on_cpu_ns)
-		sum.on_cpu = state->on_cpu_ns;
-	sum.off_cpu = minus(lifetime, sum.on_cpu + sum.run_delay);
 	if (sum.off_cpu < state->off_cpu_ns)
 		sum.off_cpu = state->off_cpu_ns;
 	state->watches = watches;
@@ -339,9 +425,11 @@ static __always_inline void fill_thread(struct task_record *record, struct threa
 
 	fill_identity(record, task, watches, now);
 	record->flags = RECORD_THREAD;
-	record->present = metric_thread_bits;
+	record->present = metric_free_bits & metric_thread_bits;
 	set_counters(record, &sum);
 	set_cputime(record, state->utime_ns, state->stime_ns);
+	if (settings.measured)
+		fill_thread_figures(record, state, task, now);
 }
 
 #endif

@@ -10,6 +10,7 @@
 #include <linux/bpf.h>
 
 typedef __u8 u8;
+typedef __u16 u16;
 typedef __u32 u32;
 typedef __s32 s32;
 typedef __u64 u64;
@@ -100,11 +101,32 @@ struct task_exec_state {
 /* include/linux/fdtable.h */
 struct fdtable {
 	unsigned int max_fds;
+	struct file **fd;
 	unsigned long *open_fds;
 };
 
 struct files_struct {
 	struct fdtable *fdt;
+};
+
+/* include/linux/fs.h, include/linux/net.h, include/net/sock.h */
+struct file {
+	void *private_data;
+	const struct file_operations *f_op;
+};
+
+struct sock_common {
+	unsigned short skc_family;
+};
+
+struct sock {
+	struct sock_common __sk_common;
+	u16 sk_protocol;
+};
+
+struct socket {
+	struct sock *sk;
+	struct file *file;
 };
 
 struct kernfs_node {
@@ -133,6 +155,7 @@ struct task_io_accounting {
 /* include/linux/sched.h; CONFIG_SCHED_INFO */
 struct sched_info {
 	unsigned long long run_delay;
+	unsigned long long last_queued; /* on the run queue's clock: it waits for a CPU since then; 0: it does not */
 };
 
 /* kernel/sched/sched.h */
@@ -181,6 +204,7 @@ struct signal_struct {
 	unsigned long min_flt, maj_flt;
 	struct task_io_accounting ioac;
 	unsigned long long sum_sched_runtime;
+	struct mm_struct *oom_mm; /* set by mark_oom_victim(), mm/oom_kill.c */
 };
 
 #define SIGNAL_GROUP_EXIT 4 /* include/linux/sched/signal.h */
@@ -198,6 +222,7 @@ struct task_struct {
 	int exit_state;
 	int exit_code;
 	unsigned int in_execve : 1;
+	unsigned int in_iowait : 1;
 	pid_t pid, tgid;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
@@ -225,14 +250,45 @@ struct task_struct {
 #define TASK_FROZEN 0x8000 /* since 6.1 */
 
 struct linux_binprm;
+struct kernel_siginfo;
+struct k_sigaction;
+struct folio;
+struct address_space;
+struct msghdr;
+struct sk_buff;
+struct request_queue;
+
+/* include/linux/blk_types.h */
+struct bvec_iter {
+	unsigned int bi_size;
+};
+
+struct bio {
+	struct bio *bi_next;
+	struct bvec_iter bi_iter;
+};
+
+/* include/linux/blk-mq.h */
+struct request {
+	struct bio *bio;
+};
+
+/* arch/x86/include/asm/ptrace.h */
+struct pt_regs {
+	unsigned long orig_ax;
+};
 
 /* include/linux/bpf.h */
 struct bpf_array {
 	void *pptrs[0]; /* __percpu */
 };
 
+/* include/linux/seq_file.h */
+struct seq_file {
+	unsigned long size, count; /* bytes of its buffer, and in it */
+};
+
 /* kernel/bpf/task_iter.c */
-struct seq_file;
 
 struct bpf_iter_meta {
 	struct seq_file *seq;

@@ -56,13 +56,17 @@ static __always_inline void handle_fork(struct task_struct *parent, struct task_
 		if (!state)
 			return;
 		__sync_fetch_and_add(&state->threads_begun, 1);
+		__sync_fetch_and_add(&state->figure[F_task_thread_create_count], 1);
+		if (state->watches & PER_THREAD)
+			thread_state_of(child, state->watches & settings.threads);
 		watches = visible_to(state, child->group_leader) & settings.threads;
 		if (!watches)
 			return;
-		thread_state_of(child, watches);
 		emit_event(RECORD_FORK, RECORD_THREAD, watches, child, parent->pid, child->comm, parent->comm);
 		return;
 	}
+	if (state)
+		__sync_fetch_and_add(&state->figure[F_task_fork_count], 1);
 	inherited = state ? state->watches & settings.children : 0;
 	watches = settings.all | inherited;
 	if (!watches)
@@ -70,9 +74,9 @@ static __always_inline void handle_fork(struct task_struct *parent, struct task_
 	state = apply_verdict(child, watches, inherited);
 	if (!state)
 		return;
+	if (state->watches & PER_THREAD)
+		thread_state_of(child, state->watches & settings.threads);
 	watches = visible_to(state, child);
-	if (watches & settings.threads)
-		thread_state_of(child, watches & settings.threads);
 	emit_event(RECORD_FORK, 0, watches, child, parent->pid, child->comm, parent->comm);
 }
 
@@ -111,6 +115,7 @@ static __always_inline void handle_exec(struct task_struct *task, pid_t old_pid)
 
 	if (!state)
 		return;
+	__sync_fetch_and_add(&state->figure[F_task_exec_count], 1);
 	remember_dumpable(state, task);
 	watches = visible_to(state, task);
 	if (old_pid != task->pid)
@@ -185,9 +190,11 @@ static __always_inline bool is_last_exit(struct process_state *state, struct tas
  */
 static __always_inline void keep_remains(struct process_state *state, struct task_struct *task, u64 now)
 {
+	struct thread_state *thread = bpf_task_storage_get(&threads, task, NULL, 0);
+	u64 on_cpu = thread ? on_cpu_of_thread(thread, task, now) : runtime_at(task, now, READ_DIRECT);
 	struct counters own = {};
 
-	ADD_OWN(&own, task, now, runtime_at(task, now, READ_DIRECT), READ_DIRECT);
+	ADD_OWN(&own, task, now, on_cpu, READ_DIRECT);
 	__sync_fetch_and_add(&state->remains.run_delay_ns, own.run_delay);
 	__sync_fetch_and_add(&state->remains.off_cpu_ns, own.off_cpu);
 	__sync_fetch_and_add(&state->remains.migrations, own.migrations);
@@ -228,6 +235,26 @@ static __always_inline u32 exit_status_of(struct task_struct *task, bool process
 	return task->exit_code;
 }
 
+/* Nothing more can be charged to a task that has ended. */
+static __always_inline void forget_charge(struct charge_key key)
+{
+	if (settings.measured)
+		bpf_map_delete_elem(&charges, &key);
+}
+
+/* Block requests that are still in flight when their thread exits count with their length so far. */
+static __always_inline void close_requests(struct process_state *state, struct task_struct *task)
+{
+	struct charge_key key = process_key(task->group_leader);
+	struct charge *charge;
+
+	if (!(settings.measured & METRIC_BIT(M_task_io_request_time_max)))
+		return;
+	charge = bpf_map_lookup_elem(&charges, &key);
+	if (charge && charge->in_flight)
+		note_open_requests(key);
+}
+
 static __always_inline void handle_exit(struct task_struct *task)
 {
 	struct process_state *state = watched(task);
@@ -251,6 +278,7 @@ static __always_inline void handle_exit(struct task_struct *task)
 	record = &space->record;
 	process_ended = is_last_exit(state, task);
 
+	close_requests(state, task);
 	thread = watches & settings.threads ? thread_state_of(task, watches & settings.threads) :
 					      bpf_task_storage_get(&threads, task, NULL, 0);
 	if (thread)
@@ -262,6 +290,7 @@ static __always_inline void handle_exit(struct task_struct *task)
 		record->exit_status = exit_status_of(task, process_ended);
 		emit(record, sizeof(*record), record->watches);
 	}
+	forget_charge(thread_key(task));
 	if (process_ended && watches) {
 		fill_process(space, state, leader, watches);
 		record->type = RECORD_END;
@@ -269,6 +298,8 @@ static __always_inline void handle_exit(struct task_struct *task)
 		record->exit_status = exit_status_of(task, true);
 		emit(record, sizeof(*record), record->watches);
 	}
+	if (process_ended)
+		forget_charge(process_key(leader));
 }
 
 /*
@@ -300,6 +331,7 @@ static __always_inline void handle_free(struct task_struct *task)
 		record->exit_status = task->exit_code;
 		if (watches)
 			emit(record, sizeof(*record), watches);
+		forget_charge(thread_key(task));
 	}
 	if (state && !state->ended && !state->handed_over) {
 		if (!state->main_thread_ended)
@@ -311,6 +343,7 @@ static __always_inline void handle_free(struct task_struct *task)
 		record->exit_status = exit_status_of(task, true);
 		if (watches)
 			emit(record, sizeof(*record), watches);
+		forget_charge(process_key(task));
 	}
 }
 

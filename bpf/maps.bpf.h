@@ -36,9 +36,11 @@ struct process_state {
 	u64 threads_ended;
 	u64 utime_ns, stime_ns;
 	u64 last[METRIC_TOTAL];
+	u64 figure[FIGURE_TOTAL]; /* of all its threads, counted since somebody wants them */
+	u64 open[FIGURE_TOTAL];   /* maxima of stretches that were open when a pass began */
 };
 
-/* One per thread of a watch that wants threads. */
+/* One per thread of a watch that wants threads, or stretches. */
 struct thread_state {
 	u64 start_time_ns; /* exec gives the caller the main thread's */
 	u32 tid;           /* and its number */
@@ -47,6 +49,10 @@ struct thread_state {
 	u64 time_ns;
 	u64 on_cpu_ns, off_cpu_ns;
 	u64 utime_ns, stime_ns;
+	u64 figure[FIGURE_TOTAL];
+	u64 off_since_ns; /* it is off its CPU since then; 0: it is not */
+	u32 io_wait;      /* and waits for I/O */
+	u32 epoch;        /* of the settings under which the two were noted */
 };
 
 struct {
@@ -62,6 +68,56 @@ struct {
 	__type(key, int);
 	__type(value, struct thread_state);
 } threads SEC(".maps") __weak;
+
+/* A task that figures are charged to by whoever the event interrupts: its storage cannot be found from there. */
+struct charge_key {
+	u64 start_time_ns;
+	u32 tid;
+	u32 is_process;
+};
+
+struct charge {
+	u64 figure[FIGURE_TOTAL];
+	u64 open_request_ns; /* the longest of those in flight when a pass began */
+	u64 in_flight;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, struct charge_key);
+	__type(value, struct charge);
+} charges SEC(".maps") __weak;
+
+/* A block request in flight, by the address of its bio. */
+struct request_start {
+	u64 time_ns;
+	u64 watches;
+	struct charge_key process, thread; /* that submitted it */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 16384);
+	__type(key, u64);
+	__type(value, struct request_start);
+} requests SEC(".maps") __weak;
+
+/* Whose socket it is. */
+struct socket_state {
+	struct charge_key process, thread; /* that used it last; tid 0: nobody we watch */
+	u64 foreign;                       /* somebody else uses it */
+	u64 rx_bytes, tx_bytes, rx_packets, tx_packets; /* from before an owner was known */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct socket_state);
+} sockets SEC(".maps") __weak;
 
 /* Watches by process id: which ones name this process. */
 struct {

@@ -10,6 +10,45 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+/* The first walk of a pass; see stretch.bpf.h. */
+static __always_inline void prepare(struct process_state *state, struct task_struct *task, u64 watches)
+{
+	struct thread_state *thread;
+	struct stretches open;
+
+	if (!(watches & PER_THREAD) || task->flags & PF_EXITING)
+		return;
+	thread = thread_state_of(task, watches & settings.threads);
+	if (!thread)
+		return;
+	open = open_stretches(thread, task, bpf_ktime_get_boot_ns());
+	if (task->pid == task->tgid)
+		return; /* its own are looked at when its record is filled */
+	keep_longest(&state->open[F_task_switch_offcpu_time_max], open.off_cpu_ns);
+	keep_longest(&state->open[F_task_io_wait_time_max], open.io_wait_ns);
+	keep_longest(&state->open[F_task_run_delay_max], open.run_delay_ns);
+}
+
+/*
+ * Filling a record ends a window, so it must not be done twice. If there may be no room for two, the buffer is made to
+ * overflow: the kernel forgets what this run has written, and runs it again with an empty one (bpf_seq_read(),
+ * kernel/bpf/bpf_iter.c).
+ */
+static __always_inline bool make_room(struct seq_file *out, struct task_record *record)
+{
+	if (out->size - out->count >= 2 * sizeof(*record))
+		return false;
+	bpf_seq_write(out, record, sizeof(*record));
+	bpf_seq_write(out, record, sizeof(*record));
+	return true;
+}
+
+static __always_inline void emit_sample(struct seq_file *out, struct task_record *record, u64 verdict)
+{
+	record->folds = verdict & settings.windows;
+	bpf_seq_write(out, record, sizeof(*record));
+}
+
 SEC("iter/task")
 int sample_task(struct bpf_iter__task *context)
 {
@@ -18,7 +57,6 @@ int sample_task(struct bpf_iter__task *context)
 	u32 user = SCRATCH_SAMPLE;
 	struct process_state *state;
 	struct workspace *space;
-	struct task_record *record;
 	struct thread_state *thread;
 	bool is_leader;
 	u64 watches;
@@ -26,25 +64,38 @@ int sample_task(struct bpf_iter__task *context)
 	if (!task)
 		return 0;
 	is_leader = task->pid == task->tgid;
-	if (!is_leader && !request.threads)
+	if (!is_leader && !request.threads && !request.prepare)
 		return 0;
 	leader = task->group_leader;
 	state = judge(leader);
 	space = bpf_map_lookup_elem(&scratch, &user);
 	if (!state || state->ended || !space)
 		return 0;
-	record = &space->record;
 	watches = visible_to(state, leader);
+	if (request.prepare) {
+		prepare(state, task, watches);
+		return 0;
+	}
+	if (!(watches & (request.processes | request.threads)) || make_room(out, &space->record))
+		return 0;
 	if (is_leader && watches & request.processes) {
 		fill_process(space, state, leader, watches & request.processes);
-		bpf_seq_write(out, record, sizeof(*record));
+		emit_sample(out, &space->record, watches);
 	}
 	if (watches & request.threads && !(task->flags & PF_EXITING)) {
 		thread = thread_state_of(task, watches & request.threads);
 		if (!thread)
 			return 0;
-		fill_thread(record, thread, task, watches & request.threads, bpf_ktime_get_boot_ns());
-		bpf_seq_write(out, record, sizeof(*record));
+		fill_thread(&space->record, thread, task, watches & request.threads, bpf_ktime_get_boot_ns());
+		emit_sample(out, &space->record, watches);
 	}
+	return 0;
+}
+
+/* Before a pass: what is in flight. */
+SEC("syscall")
+int note_requests(void *context)
+{
+	note_open_requests((struct charge_key){});
 	return 0;
 }

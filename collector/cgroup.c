@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <uthash.h>
@@ -29,7 +31,8 @@ struct entry {
 };
 
 struct cgroups {
-	int mount_fd; /* -1: no cgroup v2 */
+	int mount_fd; /* -1: no cgroup v2 is mounted */
+	int own_fd;   /* of a mount that only we have, where nobody else has one; -1: not needed, or not possible */
 	char mount[PATH_MAX];
 	struct entry *cache;
 };
@@ -50,6 +53,25 @@ static void find_mount(struct cgroups *cgroups)
 	endmntent(mounts);
 }
 
+/* Programs on packets need the root cgroup even where nobody has mounted it; this mount is attached nowhere. */
+static int mount_for_us(void)
+{
+	int context = (int)syscall(SYS_fsopen, "cgroup2", FSOPEN_CLOEXEC);
+	int fd = -1;
+
+	if (context < 0)
+		return -1;
+	if (syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
+		fd = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, 0);
+	close(context);
+	return fd;
+}
+
+int cgroup_root(const struct cgroups *cgroups)
+{
+	return cgroups->mount_fd >= 0 ? cgroups->mount_fd : cgroups->own_fd;
+}
+
 struct cgroups *cgroups_new(void)
 {
 	struct cgroups *cgroups = calloc(1, sizeof(*cgroups));
@@ -58,6 +80,7 @@ struct cgroups *cgroups_new(void)
 		return NULL;
 	cgroups->mount_fd = -1;
 	find_mount(cgroups);
+	cgroups->own_fd = cgroups->mount_fd < 0 ? mount_for_us() : -1;
 	if (cgroups->mount_fd < 0)
 		log_info("cgroup", "no cgroup v2 is mounted: the column cgroup stays empty");
 	return cgroups;
@@ -78,8 +101,8 @@ void cgroups_free(struct cgroups *cgroups)
 	if (!cgroups)
 		return;
 	forget_all(cgroups);
-	if (cgroups->mount_fd >= 0)
-		close(cgroups->mount_fd);
+	if (cgroup_root(cgroups) >= 0)
+		close(cgroup_root(cgroups));
 	free(cgroups);
 }
 

@@ -8,6 +8,8 @@ struct cgroups;
 
 /** Finds the cgroup v2 mount, wherever it is; without one all paths are empty. NULL when out of memory. */
 struct cgroups *cgroups_new(void);
+/** A descriptor of the root cgroup, owned by `cgroups`; -1: this kernel has no cgroup v2. */
+int cgroup_root(const struct cgroups *cgroups);
 void cgroups_free(struct cgroups *cgroups);
 
 /**

@@ -40,14 +40,22 @@ void dispatch_free(struct dispatch *dispatch)
 	free(dispatch);
 }
 
-/* The kernel side leaves out costly metrics that nobody wants. */
-static void update_wanted_metrics(struct dispatch *dispatch)
+/* The kernel side measures what somebody wants, and only that. */
+static void update_wishes(struct dispatch *dispatch)
 {
-	u64 metrics = 0;
+	struct watch_wishes wishes = { 0 };
 
-	for (size_t i = 0; i < dispatch->feed_count; i++)
-		metrics |= feed_spec(dispatch->feeds[i])->metrics;
-	kernel_settings(dispatch->kernel)->metrics = metrics;
+	for (size_t i = 0; i < dispatch->feed_count; i++) {
+		const struct feed_spec *spec = feed_spec(dispatch->feeds[i]);
+		u64 bit = 1ULL << spec->watch;
+
+		wishes.threads |= spec->threads ? bit : 0;
+		wishes.hooked |= spec->metrics & metric_hook_bits ? bit : 0;
+		wishes.timed |= spec->metrics & METRICS_OF_SWITCHES ? bit : 0;
+		wishes.windows |= spec->metrics & metric_window_bits ? bit : 0;
+		wishes.metrics |= spec->metrics;
+	}
+	watches_set_wishes(dispatch->watches, &wishes);
 }
 
 static struct feed *find_feed(struct dispatch *dispatch, const struct feed_spec *spec)
@@ -74,23 +82,17 @@ static struct feed *add_feed(struct dispatch *dispatch, const struct feed_spec *
 	if (!feed)
 		return NULL;
 	dispatch->feeds[dispatch->feed_count++] = feed;
-	if (spec->threads)
-		watch_want_threads(dispatch->watches, spec->watch, true);
-	update_wanted_metrics(dispatch);
+	update_wishes(dispatch);
 	return feed;
 }
 
 static void remove_feed(struct dispatch *dispatch, struct feed *feed)
 {
-	const struct feed_spec spec = *feed_spec(feed);
-
 	for (size_t i = 0; i < dispatch->feed_count; i++)
 		if (dispatch->feeds[i] == feed)
 			dispatch->feeds[i] = dispatch->feeds[--dispatch->feed_count];
 	feed_free(feed);
-	if (spec.threads)
-		watch_want_threads(dispatch->watches, spec.watch, false);
-	update_wanted_metrics(dispatch);
+	update_wishes(dispatch);
 }
 
 static size_t subscriptions_of(const struct dispatch *dispatch, const struct session *session)
@@ -234,6 +236,7 @@ static void tell_losses(struct dispatch *dispatch)
 	static const Taskmon__Loss__Cause causes[LOSS_CAUSES] = {
 		[LOSS_RING_FULL] = TASKMON__LOSS__CAUSE__RING_FULL,
 		[LOSS_STATE_FULL] = TASKMON__LOSS__CAUSE__STATE_FULL,
+		[LOSS_TABLE_FULL] = TASKMON__LOSS__CAUSE__TABLE_FULL,
 	};
 	u64 skipped = kernel_skipped(dispatch->kernel);
 

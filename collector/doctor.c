@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/utsname.h>
 
+#include "cgroup.h"
+#include "hooks.h"
 #include "kernel.h"
 #include "metric.h"
 
@@ -16,27 +18,33 @@ static void ignore_event(const void *record, size_t size, void *context)
 	(void)context;
 }
 
-int doctor_run(void)
+static int print_hooks(const struct hooks *hooks)
 {
-	const struct kernel_hook *hooks;
-	struct kernel *kernel;
-	struct utsname name;
-	size_t count;
-	int err = kernel_open(&kernel, ignore_event, NULL);
+	const struct hook *table;
+	size_t count = hooks_table(&table);
+	int err = 0;
 
-	if (err)
-		return err;
-	uname(&name);
-	printf("taskmon-collector %s on %s %s\n\n", TASKMON_VERSION, name.release, name.machine);
-	kernel_attach(kernel);
-	count = kernel_hooks(kernel, &hooks);
 	printf("%-34s %s\n", "HOOK", "AVAILABLE");
 	printf("%-34s %s\n", "iter/task", "yes: samples");
 	for (size_t i = 0; i < count; i++) {
-		printf("%-34s %s%s: %s\n", hooks[i].event, hooks[i].error ? "no: " : "yes",
-		       hooks[i].error ? strerror(-hooks[i].error) : "", hooks[i].purpose);
-		err = hooks[i].error ? -ENOTSUP : err;
+		const char *why = hooks_reason(hooks, i);
+		bool spare = hooks_spare(hooks, i);
+
+		if (table[i].instead_of && why)
+			continue; /* told of the event that it would stand in for */
+		printf("%-34s %s%s%s", table[i].event, spare ? "not needed: there is " : why ? "no: " : "yes",
+		       spare ? table[i].instead_of : why ? why : "", table[i].purpose ? ": " : "\n");
+		if (table[i].purpose)
+			printf("%s\n", table[i].purpose);
+		err = why && table[i].purpose ? -ENOTSUP : err;
 	}
+	return err;
+}
+
+static int print_metrics(const struct kernel *kernel)
+{
+	int err = 0;
+
 	printf("\n%-34s %s\n", "METRIC", "AVAILABLE");
 	for (int id = 0; id < METRIC_TOTAL; id++) {
 		const char *why = kernel_metric_unavailable(kernel, (enum metric_id)id);
@@ -44,6 +52,27 @@ int doctor_run(void)
 		printf("%-34s %s%s\n", metrics[id].name, why ? "no: " : "yes", why ? why : "");
 		err = why ? -ENOTSUP : err;
 	}
+	return err;
+}
+
+int doctor_run(void)
+{
+	struct cgroups *cgroups = cgroups_new();
+	struct kernel *kernel;
+	struct utsname name;
+	int err = kernel_open(&kernel, ignore_event, NULL), lacking;
+
+	if (err)
+		goto out;
+	uname(&name);
+	printf("taskmon-collector %s on %s %s\n\n", TASKMON_VERSION, name.release, name.machine);
+	kernel_set_cgroup(kernel, cgroup_root(cgroups));
+	kernel_need(kernel, METRIC_ALL_BITS, true); /* really attach everything, once */
+	lacking = print_hooks(kernel_hooks(kernel));
+	err = print_metrics(kernel);
+	err = lacking ? lacking : err;
 	kernel_close(kernel);
+out:
+	cgroups_free(cgroups);
 	return err;
 }

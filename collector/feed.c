@@ -8,6 +8,7 @@
 #include "cgroup.h"
 #include "clock.h"
 #include "session.h"
+#include "window.h"
 #include "wire.h"
 
 enum { EVENTS_PER_FRAME = 256 };
@@ -33,6 +34,8 @@ struct feed {
 	bool in_tick;
 	struct session *only; /* who gets it; NULL: all */
 
+	struct windows *windows; /* NULL: the feed has no maxima */
+
 	struct rows_builder *ended;
 	struct event_slot *events;
 	Taskmon__Event **event_list;
@@ -52,7 +55,10 @@ struct feed *feed_new(uint32_t id, const struct feed_spec *spec, struct cgroups 
 	feed->ended = rows_builder_new(spec->metrics, spec->threads, true);
 	feed->events = calloc(EVENTS_PER_FRAME, sizeof(feed->events[0]));
 	feed->event_list = calloc(EVENTS_PER_FRAME, sizeof(feed->event_list[0]));
-	if (!feed->samples || !feed->ended || !feed->events || !feed->event_list) {
+	if (spec->metrics & metric_window_bits)
+		feed->windows = windows_new();
+	if (!feed->samples || !feed->ended || !feed->events || !feed->event_list ||
+	    (spec->metrics & metric_window_bits && !feed->windows)) {
 		feed_free(feed);
 		return NULL;
 	}
@@ -67,6 +73,7 @@ void feed_free(struct feed *feed)
 		return;
 	rows_builder_free(feed->samples);
 	rows_builder_free(feed->ended);
+	windows_free(feed->windows);
 	free(feed->events);
 	free(feed->event_list);
 	free(feed->subscribers);
@@ -193,12 +200,29 @@ static void send_full_samples(struct feed *feed)
 
 void feed_add_sample(struct feed *feed, const struct task_record *record)
 {
+	struct task_record whole;
+
+	if (feed->windows) {
+		whole = *record;
+		windows_include(feed->windows, &whole);
+		record = &whole;
+	}
 	add_row(feed, feed->samples, record, send_full_samples);
+	if (feed->windows && feed->only)
+		windows_keep(feed->windows, record); /* for the others, whose window goes on */
+}
+
+void feed_keep_maxima(struct feed *feed, const struct task_record *record)
+{
+	if (feed->windows)
+		windows_keep(feed->windows, record);
 }
 
 void feed_finish_tick(struct feed *feed)
 {
 	send_samples(feed, true);
+	if (feed->windows && !feed->only)
+		windows_begin(feed->windows);
 	feed->in_tick = false;
 	feed->only = NULL;
 }
@@ -287,7 +311,14 @@ void feed_add_event(struct feed *feed, const struct task_event *event)
 void feed_add_end(struct feed *feed, const struct task_record *record)
 {
 	static const char no_name[TASK_COMM_BYTES];
+	struct task_record whole;
 
+	if (feed->windows) {
+		whole = *record;
+		windows_include(feed->windows, &whole);
+		windows_forget(feed->windows, record);
+		record = &whole;
+	}
 	if (feed->spec.events && !(record->flags & RECORD_RETIRED)) {
 		Taskmon__Event *message = next_event(feed, record->comm, no_name);
 

@@ -51,6 +51,8 @@ enum feed_tick {
 /** One tick: begin, add a record for each task, finish. `only`: who gets it, unless it is a regular one. */
 void feed_begin_tick(struct feed *feed, enum feed_tick kind, uint64_t tick_ns, struct session *only);
 void feed_add_sample(struct feed *feed, const struct task_record *record);
+/** A record that was read for other feeds: its maxima belong to this feed's open window too. */
+void feed_keep_maxima(struct feed *feed, const struct task_record *record);
 void feed_finish_tick(struct feed *feed);
 
 /** Between ticks: changes and final records. They leave with feed_flush(), events before final rows. */

@@ -14,6 +14,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
+#include "hooks.h"
 #include "log.h"
 #include "metric.h"
 #include "taskmon.skel.h"
@@ -42,24 +43,9 @@ static const struct requirement {
 	  "task_io_accounting", "read_bytes", "the kernel was built without CONFIG_TASK_IO_ACCOUNTING" },
 };
 
-/* The lifecycle programs, in the order in which they are attached: exit first, so that nothing starts unseen to end. */
-#define LIFECYCLE_HOOKS(X)                                              \
-	X(on_free, sched_process_free, "final records of tasks whose exit the kernel did not show") \
-	X(on_exit, sched_process_exit, "final records and exit events") \
-	X(on_exec, sched_process_exec, "exec events")                   \
-	X(on_rename, task_rename, "rename events")                      \
-	X(on_fork, sched_process_fork, "fork events, new processes at once, following children")
-
-enum hook_id {
-#define X(program, event, purpose) HOOK_##program,
-	LIFECYCLE_HOOKS(X)
-#undef X
-	HOOKS
-};
-
 struct kernel {
 	struct taskmon_bpf *bpf;
-	struct kernel_hook hooks[HOOKS];
+	struct hooks *hooks;
 	struct ring_buffer *ring;
 	struct bpf_link *sampler;
 	kernel_event_handler handler;
@@ -67,34 +53,6 @@ struct kernel {
 	const char *unavailable[METRIC_TOTAL];
 	_Alignas(u64) char buffer[READ_BYTES];
 };
-
-static const struct kernel_hook all_hooks[HOOKS] = {
-#define X(program, event, purpose) { #program, #event, purpose, 0 },
-	LIFECYCLE_HOOKS(X)
-#undef X
-};
-
-static struct bpf_program *program_of(const struct taskmon_bpf *bpf, enum hook_id hook)
-{
-	struct bpf_program *const programs[HOOKS] = {
-#define X(program, event, purpose) bpf->progs.program,
-		LIFECYCLE_HOOKS(X)
-#undef X
-	};
-
-	return programs[hook];
-}
-
-static struct bpf_link **link_of(struct taskmon_bpf *bpf, enum hook_id hook)
-{
-	struct bpf_link **const links[HOOKS] = {
-#define X(program, event, purpose) &bpf->links.program,
-		LIFECYCLE_HOOKS(X)
-#undef X
-	};
-
-	return links[hook];
-}
 
 static int print_libbpf(enum libbpf_print_level level, const char *format, va_list arguments)
 {
@@ -122,11 +80,8 @@ static int find_unavailable(struct kernel *kernel)
 {
 	struct btf *btf = btf__load_vmlinux_btf();
 
-	if (!btf) {
-		log_error(SUBSYSTEM, "no BTF of the running kernel (%s): it needs CONFIG_DEBUG_INFO_BTF",
-			  strerror(errno));
+	if (!btf)
 		return -ENOTSUP;
-	}
 	for (size_t i = 0; i < sizeof(requirements) / sizeof(requirements[0]); i++) {
 		const struct requirement *need = &requirements[i];
 
@@ -148,8 +103,7 @@ static int deliver(void *context, void *record, size_t size)
 	return 0;
 }
 
-/* Open the programs and leave out the hooks of which `wanted` has no bit. */
-static struct taskmon_bpf *open_programs(unsigned int wanted)
+static struct taskmon_bpf *open_programs(void)
 {
 	struct taskmon_bpf *bpf = taskmon_bpf__open();
 	struct timespec tick;
@@ -162,29 +116,23 @@ static struct taskmon_bpf *open_programs(unsigned int wanted)
 	bpf->rodata->tick_ns = (u64)tick.tv_nsec;
 	bpf->rodata->ns_per_tick = NS_PER_SECOND / (u64)sysconf(_SC_CLK_TCK);
 	bpf_map__set_max_entries(bpf->maps.lifecycle, RING_BYTES);
-	for (int hook = 0; hook < HOOKS; hook++)
-		bpf_program__set_autoload(program_of(bpf, hook), wanted >> hook & 1);
 	return bpf;
 }
 
-/* The kernel does not tell which program it refuses, so each is tried alone. Returns those that it accepts. */
-static unsigned int probe_hooks(struct kernel *kernel)
+static int open_and_load(struct kernel *kernel)
 {
-	unsigned int accepted = 0;
+	kernel->bpf = open_programs();
+	if (!kernel->bpf)
+		return -errno;
+	hooks_choose(kernel->hooks, kernel->bpf, HOOKS_LIFECYCLE);
+	return taskmon_bpf__load(kernel->bpf);
+}
 
-	for (int hook = 0; hook < HOOKS; hook++) {
-		struct taskmon_bpf *bpf = open_programs(1u << hook);
-		int err = bpf ? taskmon_bpf__load(bpf) : -errno;
-
-		taskmon_bpf__destroy(bpf);
-		kernel->hooks[hook].error = err;
-		if (err)
-			log_warning(SUBSYSTEM, "no %s: %s is refused: %s (-v tells more)", kernel->hooks[hook].purpose,
-				    kernel->hooks[hook].event, strerror(-err));
-		else
-			accepted |= 1u << hook;
-	}
-	return accepted;
+/* Without one of these nothing works; they came with 5.11 and 5.17. */
+static bool kernel_is_too_old(void)
+{
+	return libbpf_probe_bpf_map_type(BPF_MAP_TYPE_TASK_STORAGE, NULL) == 0 ||
+	       libbpf_probe_bpf_helper(BPF_PROG_TYPE_TRACEPOINT, BPF_FUNC_loop, NULL) == 0;
 }
 
 static int load(struct kernel *kernel)
@@ -192,16 +140,17 @@ static int load(struct kernel *kernel)
 	LIBBPF_OPTS(bpf_test_run_opts, run);
 	int err;
 
-	kernel->bpf = open_programs(~0u);
-	err = kernel->bpf ? taskmon_bpf__load(kernel->bpf) : -errno;
-	if (err && err != -EPERM && kernel->bpf) {
+	err = open_and_load(kernel);
+	if (err && err != -EPERM && !kernel_is_too_old()) {
 		taskmon_bpf__destroy(kernel->bpf);
-		kernel->bpf = open_programs(probe_hooks(kernel));
-		err = kernel->bpf ? taskmon_bpf__load(kernel->bpf) : -errno;
+		hooks_probe_lifecycle(kernel->hooks, open_programs);
+		err = open_and_load(kernel);
 	}
 	if (err) {
 		log_error(SUBSYSTEM, "the BPF programs were not accepted: %s%s", strerror(-err),
-			  err == -EPERM ? " (root or CAP_BPF and CAP_PERFMON are needed)" : " (-v tells more)");
+			  err == -EPERM	     ? " (root or CAP_BPF and CAP_PERFMON are needed)" :
+			  kernel_is_too_old() ? ": Linux 6.1 or later is needed" :
+						" (-v tells more)");
 		return err;
 	}
 	err = bpf_prog_test_run_opts(bpf_program__fd(kernel->bpf->progs.find_cpu_offsets), &run);
@@ -221,9 +170,9 @@ int kernel_open(struct kernel **out, kernel_event_handler handler, void *context
 		return -ENOMEM;
 	kernel->handler = handler;
 	kernel->context = context;
-	memcpy(kernel->hooks, all_hooks, sizeof(all_hooks));
 	libbpf_set_print(print_libbpf);
-	err = find_unavailable(kernel);
+	kernel->hooks = hooks_new();
+	err = kernel->hooks ? find_unavailable(kernel) : -ENOTSUP;
 	if (!err)
 		err = load(kernel);
 	if (err)
@@ -253,42 +202,35 @@ void kernel_close(struct kernel *kernel)
 {
 	if (!kernel)
 		return;
+	hooks_free(kernel->hooks);
 	bpf_link__destroy(kernel->sampler);
 	ring_buffer__free(kernel->ring);
 	taskmon_bpf__destroy(kernel->bpf);
 	free(kernel);
 }
 
-void kernel_attach(struct kernel *kernel)
+void kernel_set_cgroup(struct kernel *kernel, int cgroup_fd)
 {
-	for (int id = 0; id < HOOKS; id++) {
-		struct kernel_hook *hook = &kernel->hooks[id];
-		struct bpf_link **link = link_of(kernel->bpf, id);
-
-		if (*link || !bpf_program__autoload(program_of(kernel->bpf, id)))
-			continue;
-		*link = bpf_program__attach(program_of(kernel->bpf, id));
-		hook->error = *link ? 0 : -errno;
-		if (hook->error)
-			log_warning(SUBSYSTEM, "no %s: cannot attach to %s: %s", hook->purpose, hook->event,
-				    strerror(-hook->error));
-	}
+	hooks_set_cgroup(kernel->hooks, cgroup_fd);
 }
 
-void kernel_detach(struct kernel *kernel)
+void kernel_need(struct kernel *kernel, u64 metrics, bool watching)
 {
-	for (int id = 0; id < HOOKS; id++) {
-		struct bpf_link **link = link_of(kernel->bpf, id);
+	struct watch_settings *settings = kernel_settings(kernel);
+	u64 measured;
 
-		bpf_link__destroy(*link);
-		*link = NULL;
-	}
+	settings->metrics = metrics;
+	settings->measured = hooks_measured(kernel->hooks) & metrics; /* what goes away is not told any more */
+	hooks_need(kernel->hooks, kernel->bpf, metrics, watching);
+	measured = hooks_measured(kernel->hooks);
+	if (measured & ~settings->measured & METRICS_OF_SWITCHES)
+		settings->epoch++;
+	settings->measured = measured;
 }
 
-size_t kernel_hooks(const struct kernel *kernel, const struct kernel_hook **hooks)
+const struct hooks *kernel_hooks(const struct kernel *kernel)
 {
-	*hooks = kernel->hooks;
-	return HOOKS;
+	return kernel->hooks;
 }
 
 void kernel_measure_clock(struct kernel *kernel)
@@ -331,8 +273,8 @@ int kernel_set_owner_watches(struct kernel *kernel, const struct owner_key *key,
 	return set_or_delete(kernel->bpf->maps.owner_watches, key, sizeof(*key), watches);
 }
 
-int kernel_sample(struct kernel *kernel, const struct sample_request *request, bool judge,
-		  kernel_sample_handler handler, void *context)
+/* One walk over all tasks. */
+static int walk(struct kernel *kernel, const struct sample_request *request, kernel_sample_handler handler, void *context)
 {
 	int fd = bpf_iter_create(bpf_link__fd(kernel->sampler));
 	ssize_t size;
@@ -342,9 +284,7 @@ int kernel_sample(struct kernel *kernel, const struct sample_request *request, b
 		log_error(SUBSYSTEM, "cannot start a pass: %s", strerror(-fd));
 		return fd;
 	}
-	kernel_measure_clock(kernel);
 	kernel->bpf->bss->request = *request;
-	kernel->bpf->bss->settings.judging = judge;
 	while ((size = read(fd, kernel->buffer, sizeof(kernel->buffer))) != 0) {
 		if (size < 0) {
 			if (errno == EINTR || errno == EAGAIN)
@@ -356,8 +296,33 @@ int kernel_sample(struct kernel *kernel, const struct sample_request *request, b
 		for (ssize_t at = 0; at + (ssize_t)sizeof(struct task_record) <= size; at += sizeof(struct task_record))
 			handler((const struct task_record *)(kernel->buffer + at), context);
 	}
-	kernel->bpf->bss->settings.judging = 0;
 	close(fd);
+	return err;
+}
+
+/* What is open at the beginning of a pass. */
+static int prepare(struct kernel *kernel)
+{
+	static const struct sample_request preparation = { .prepare = 1 };
+	LIBBPF_OPTS(bpf_test_run_opts, run);
+	u64 measured = kernel_settings(kernel)->measured;
+
+	if (measured & METRIC_BIT(M_task_io_request_time_max))
+		bpf_prog_test_run_opts(bpf_program__fd(kernel->bpf->progs.note_requests), &run);
+	return measured & METRICS_OF_SWITCHES ? walk(kernel, &preparation, NULL, NULL) : 0;
+}
+
+int kernel_sample(struct kernel *kernel, const struct sample_request *request, bool judge,
+		  kernel_sample_handler handler, void *context)
+{
+	int err;
+
+	kernel_measure_clock(kernel);
+	kernel->bpf->bss->settings.judging = judge;
+	err = prepare(kernel);
+	if (!err)
+		err = walk(kernel, request, handler, context);
+	kernel->bpf->bss->settings.judging = 0;
 	return err;
 }
 
@@ -378,25 +343,12 @@ u64 kernel_lost(const struct kernel *kernel, unsigned int watch, enum loss_cause
 	return __atomic_load_n(&kernel->bpf->bss->lost[watch][cause], __ATOMIC_RELAXED);
 }
 
-static u64 skipped(const struct bpf_program *program)
-{
-	struct bpf_prog_info info = { 0 };
-	u32 size = sizeof(info);
-
-	return bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size) ? 0 : info.recursion_misses;
-}
-
 u64 kernel_skipped(const struct kernel *kernel)
 {
-	u64 sum = 0;
-
-	for (int id = 0; id < HOOKS; id++)
-		if (bpf_program__autoload(program_of(kernel->bpf, id)))
-			sum += skipped(program_of(kernel->bpf, id));
-	return sum;
+	return hooks_skipped(kernel->hooks);
 }
 
 const char *kernel_metric_unavailable(const struct kernel *kernel, enum metric_id id)
 {
-	return kernel->unavailable[id];
+	return kernel->unavailable[id] ? kernel->unavailable[id] : hooks_metric_unavailable(kernel->hooks, id);
 }

@@ -10,6 +10,7 @@
 
 #include "record.h"
 
+struct hooks;
 struct kernel;
 
 /** Gets each task_event and final task_record in the order in which the kernel wrote them. */
@@ -18,19 +19,24 @@ typedef void (*kernel_event_handler)(const void *record, size_t size, void *cont
 typedef void (*kernel_sample_handler)(const struct task_record *record, void *context);
 
 /**
- * Load everything; attach nothing. A hook that this kernel lacks or refuses is left out and does not stop the rest; it is
+ * Load what every watch needs; attach nothing. A hook that this kernel lacks or refuses is left out and does not stop the rest; it is
  * logged, as is what makes the whole fail.
  */
 int kernel_open(struct kernel **kernel, kernel_event_handler handler, void *context);
 /** Detach and unload everything. */
 void kernel_close(struct kernel *kernel);
 
+/** The root of the cgroup v2 hierarchy, for the programs on packets; -1: there is none. */
+void kernel_set_cgroup(struct kernel *kernel, int cgroup_fd);
+
 /**
- * Attach the lifecycle programs, or detach them: they are needed only while there are watches. One that cannot be
- * attached is logged and left out.
+ * Attach the programs that these metrics need, and the lifecycle programs if anything is watched; detach all others. One
+ * that fails is logged, and its metrics are unavailable from then on.
  */
-void kernel_attach(struct kernel *kernel);
-void kernel_detach(struct kernel *kernel);
+void kernel_need(struct kernel *kernel, u64 metrics, bool watching);
+
+/** The programs on events, for people. */
+const struct hooks *kernel_hooks(const struct kernel *kernel);
 
 /**
  * Measure how far the clock of the run queues is from the boot clock; the on-CPU time of running tasks is as exact as
@@ -46,7 +52,7 @@ int kernel_set_pid_watches(struct kernel *kernel, const struct pid_key *key, u64
 int kernel_set_owner_watches(struct kernel *kernel, const struct owner_key *key, u64 watches);
 
 /**
- * One pass over all tasks. `judge`: processes that are not watched yet are judged too, which is needed once after the
+ * One pass over all tasks, in two walks where stretches are measured. `judge`: processes that are not watched yet are judged too, which is needed once after the
  * watches have changed.
  */
 int kernel_sample(struct kernel *kernel, const struct sample_request *request, bool judge,
@@ -60,23 +66,12 @@ int kernel_drain(struct kernel *kernel);
 u64 kernel_lost(const struct kernel *kernel, unsigned int watch, enum loss_cause cause);
 
 /**
- * How often the kernel has skipped a lifecycle program since it was loaded, because the program was running on that CPU
- * already (recursion_misses of bpf_prog_info).
+ * How often the kernel has skipped a program on an event, because it was running on that CPU already (recursion_misses of
+ * bpf_prog_info). Never falls.
  */
 u64 kernel_skipped(const struct kernel *kernel);
 
 /** Why this kernel cannot measure the metric; NULL if it can. */
 const char *kernel_metric_unavailable(const struct kernel *kernel, enum metric_id id);
-
-/** One program on an event. */
-struct kernel_hook {
-	const char *program;
-	const char *event;   /* tracepoint that it is attached to */
-	const char *purpose; /* what is missing without it */
-	int error;           /* 0: available; else the negative errno with which it was refused */
-};
-
-/** The hooks; returns how many there are. Which are available is known after kernel_open(), and anew after an attach. */
-size_t kernel_hooks(const struct kernel *kernel, const struct kernel_hook **hooks);
 
 #endif

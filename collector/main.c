@@ -76,6 +76,8 @@ static int build(struct collector *collector)
 		return err;
 	collector->watches = watches_new(collector->kernel);
 	collector->cgroups = cgroups_new();
+	if (collector->cgroups)
+		kernel_set_cgroup(collector->kernel, cgroup_root(collector->cgroups));
 	collector->dispatch = dispatch_new(collector->kernel, collector->watches, collector->cgroups);
 	return collector->watches && collector->cgroups && collector->dispatch ? 0 : -ENOMEM;
 }
@@ -148,6 +150,7 @@ int main(int argc, const char **argv)
 
 	log_init("taskmon-collector", false);
 	err = options_parse(&options, argc, argv);
+	log_init("taskmon-collector", options.verbose);
 	if (err) {
 		status = err == -ECANCELED ? EXIT_SUCCESS : 2;
 	} else if (options.version) {
@@ -157,7 +160,6 @@ int main(int argc, const char **argv)
 	} else if (configure(&collector.config, &options)) {
 		status = 2;
 	} else {
-		log_init("taskmon-collector", options.verbose);
 		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 		status = run(&collector) ? EXIT_FAILURE : EXIT_SUCCESS;
 	}

@@ -45,9 +45,14 @@ static void add_sample(const struct task_record *record, void *context)
 		struct feed *feed = dispatch_feed(pass->dispatch, i);
 		const struct feed_spec *spec = feed_spec(feed);
 
-		if (record->watches >> spec->watch & 1 && spec->threads == !!(record->flags & RECORD_THREAD) &&
-		    is_due(pass, feed))
+		if (spec->threads != !!(record->flags & RECORD_THREAD))
+			continue;
+		if (!is_due(pass, feed)) {
+			if (record->folds >> spec->watch & 1)
+				feed_keep_maxima(feed, record);
+		} else if (record->watches >> spec->watch & 1) {
 			feed_add_sample(feed, record);
+		}
 	}
 }
 

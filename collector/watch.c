@@ -7,7 +7,6 @@
 
 struct watch {
 	unsigned int references; /* 0: free */
-	unsigned int thread_wishes;
 	struct watch_spec *spec;
 };
 
@@ -19,7 +18,7 @@ struct watches {
 	 * every task has been judged anew, or a child could inherit a stranger's watch.
 	 */
 	u64 stale;
-	bool attached;
+	struct watch_wishes wishes;
 };
 
 static size_t spec_bytes(const struct watch_spec *spec)
@@ -103,7 +102,7 @@ static int update_maps(struct watches *watches, const struct watch_spec *changed
 static void update_settings(struct watches *watches)
 {
 	struct watch_settings *settings = kernel_settings(watches->kernel);
-	u64 used = 0, all = 0, children = 0, threads = 0, sees_all = 0;
+	u64 used = 0, all = 0, children = 0, sees_all = 0;
 
 	for (int i = 0; i < WATCH_MAX; i++) {
 		const struct watch *watch = &watches->watch[i];
@@ -115,14 +114,27 @@ static void update_settings(struct watches *watches)
 		all |= watch->spec->all ? bit : 0;
 		children |= watch->spec->children ? bit : 0;
 		sees_all |= watch->spec->sees_all ? bit : 0;
-		threads |= watch->thread_wishes ? bit : 0;
 	}
 	settings->all = all;
 	settings->children = children;
 	settings->sees_all = sees_all;
-	settings->threads = threads;
+	settings->threads = watches->wishes.threads & used;
+	settings->hooked = watches->wishes.hooked & used;
+	settings->timed = watches->wishes.timed & used;
+	settings->windows = watches->wishes.windows & used;
 	settings->used = used;
 	settings->generation++;
+}
+
+/* Programs first: what is selected from now on is measured from its beginning. */
+static void update_kernel(struct watches *watches)
+{
+	bool watching = false;
+
+	for (int i = 0; i < WATCH_MAX; i++)
+		watching |= watches->watch[i].spec != NULL;
+	kernel_need(watches->kernel, watches->wishes.metrics, watching);
+	update_settings(watches);
 }
 
 int watches_judge(struct watches *watches, const struct sample_request *request, kernel_sample_handler handler,
@@ -170,11 +182,7 @@ int watch_acquire(struct watches *watches, const struct watch_spec *spec)
 	memcpy(watch->spec, spec, spec_bytes(spec));
 	watch->references = 1;
 	err = update_maps(watches, spec);
-	if (!err && !watches->attached) {
-		kernel_attach(watches->kernel);
-		watches->attached = true;
-	}
-	update_settings(watches);
+	update_kernel(watches);
 	if (err) {
 		watch_release(watches, (unsigned int)bit);
 		return err;
@@ -190,21 +198,16 @@ void watch_release(struct watches *watches, unsigned int bit)
 	if (--watch->references > 0)
 		return;
 	watch->spec = NULL;
-	watch->thread_wishes = 0;
 	watches->stale |= 1ULL << bit;
-	update_settings(watches);
+	update_kernel(watches);
 	update_maps(watches, spec);
 	free(spec);
-	if (!kernel_settings(watches->kernel)->used && watches->attached) {
-		/* the last one: nothing stays on any event, nor in any task's storage */
-		kernel_detach(watches->kernel);
-		watches->attached = false;
-		watches_judge(watches, NULL, NULL, NULL);
-	}
+	if (!kernel_settings(watches->kernel)->used)
+		watches_judge(watches, NULL, NULL, NULL); /* nothing stays in any task's storage */
 }
 
-void watch_want_threads(struct watches *watches, unsigned int bit, bool wanted)
+void watches_set_wishes(struct watches *watches, const struct watch_wishes *wishes)
 {
-	watches->watch[bit].thread_wishes += wanted ? 1u : -1u;
-	update_settings(watches);
+	watches->wishes = *wishes;
+	update_kernel(watches);
 }

@@ -34,8 +34,17 @@ void watches_free(struct watches *watches);
 int watch_acquire(struct watches *watches, const struct watch_spec *spec);
 void watch_release(struct watches *watches, unsigned int watch);
 
-/** Whether this watch wants records of threads. Counted: each `true` needs a `false`. */
-void watch_want_threads(struct watches *watches, unsigned int watch, bool wanted);
+/** What is wanted of the watches in use: sets of watches, and all metrics. */
+struct watch_wishes {
+	u64 threads; /* want records of threads */
+	u64 hooked;  /* want metrics of cost HOOK */
+	u64 timed;   /* want METRICS_OF_SWITCHES */
+	u64 windows; /* want metrics of kind WINDOW */
+	u64 metrics;
+};
+
+/** Attach what these need and tell the programs. */
+void watches_set_wishes(struct watches *watches, const struct watch_wishes *wishes);
 
 /** Let the kernel judge all tasks again; records of `request` go to the handler (NULL: no records). */
 int watches_judge(struct watches *watches, const struct sample_request *request, kernel_sample_handler handler,

@@ -26,12 +26,27 @@ enum metric_id {
 #define METRIC_ALL_BITS (METRIC_TOTAL == 64 ? ~0ULL : METRIC_BIT(METRIC_TOTAL) - 1)
 _Static_assert(METRIC_TOTAL <= 64, "presence bitmaps are one u64");
 
-/* Bit sets of one kind or scope, usable in constant expressions on both sides. */
-enum metric_class { CLASS_COUNTER = 1, CLASS_GAUGE = 2, CLASS_WINDOW = 4, CLASS_THREAD = 8, CLASS_PROCESS = 16 };
+/* Bit sets of one kind, scope or cost, usable in constant expressions on both sides. */
+enum metric_class {
+	CLASS_COUNTER = 1,
+	CLASS_GAUGE = 2,
+	CLASS_WINDOW = 4,
+	CLASS_THREAD = 8,
+	CLASS_PROCESS = 16,
+	CLASS_FREE = 32,
+	CLASS_HOOK = 64,
+	CLASS_WALK = 128,
+};
 #define METRIC(name, kind, scope, unit, cost, help) \
-	| ((u64)(((CLASS_##kind | CLASS_##scope) & METRIC_CLASS) != 0) << M_##name)
+	| ((u64)(((CLASS_##kind | CLASS_##scope | CLASS_##cost) & METRIC_CLASS) != 0) << M_##name)
 __attribute__((unused)) static const u64 metric_counter_bits =
 #define METRIC_CLASS CLASS_COUNTER
+	0ULL
+#include "metrics.def"
+#undef METRIC_CLASS
+	;
+__attribute__((unused)) static const u64 metric_window_bits =
+#define METRIC_CLASS CLASS_WINDOW
 	0ULL
 #include "metrics.def"
 #undef METRIC_CLASS
@@ -42,7 +57,49 @@ __attribute__((unused)) static const u64 metric_thread_bits =
 #include "metrics.def"
 #undef METRIC_CLASS
 	;
+__attribute__((unused)) static const u64 metric_free_bits =
+#define METRIC_CLASS CLASS_FREE
+	0ULL
+#include "metrics.def"
+#undef METRIC_CLASS
+	;
+__attribute__((unused)) static const u64 metric_hook_bits =
+#define METRIC_CLASS CLASS_HOOK
+	0ULL
+#include "metrics.def"
+#undef METRIC_CLASS
+	;
+__attribute__((unused)) static const u64 metric_walk_bits =
+#define METRIC_CLASS CLASS_WALK
+	0ULL
+#include "metrics.def"
+#undef METRIC_CLASS
+	;
 #undef METRIC
+
+/* Maxima of the scheduler's: their open stretches are kept with each thread. */
+#define METRICS_OF_SWITCHES \
+	(METRIC_BIT(M_task_switch_offcpu_time_max) | METRIC_BIT(M_task_io_wait_time_max) | METRIC_BIT(M_task_run_delay_max))
+
+/* Metrics for which the owner of each socket must be known. */
+#define METRICS_OF_LINK                                                                        \
+	(METRIC_BIT(M_task_link_rx_bytes) | METRIC_BIT(M_task_link_tx_bytes) |                   \
+	 METRIC_BIT(M_task_link_rx_packets) | METRIC_BIT(M_task_link_tx_packets))
+#define METRICS_OF_SOCKETS (METRICS_OF_LINK | METRIC_BIT(M_task_retransmit_count))
+
+/* Metrics of cost HOOK are counted by programs on events; the places where they are. */
+enum hook_figure {
+#define FIGURE_OF_FREE(name)
+#define FIGURE_OF_WALK(name)
+#define FIGURE_OF_HOOK(name) F_##name,
+#define METRIC(name, kind, scope, unit, cost, help) FIGURE_OF_##cost(name)
+#include "metrics.def"
+#undef METRIC
+#undef FIGURE_OF_HOOK
+#undef FIGURE_OF_WALK
+#undef FIGURE_OF_FREE
+	FIGURE_TOTAL
+};
 
 #define TASK_COMM_BYTES 16 /* TASK_COMM_LEN, include/linux/sched.h: at most 15 bytes and a NUL */
 #define WATCH_MAX 64       /* one bit of a verdict each */
@@ -67,7 +124,8 @@ enum record_flags {
 struct task_record {
 	u32 type;  /* RECORD_SAMPLE or RECORD_END */
 	u32 flags; /* enum record_flags */
-	u64 watches;       /* the watches that select it and may see it */
+	u64 watches;       /* the watches that select it, may see it and asked for it now */
+	u64 folds;         /* those that did not ask now, but want the maxima of the window that this record ends */
 	u64 time_ns;       /* when it was measured */
 	u64 start_time_ns; /* with tid: the identity of the task */
 	u64 cgroup_id;     /* cgroup v2: inode number of its directory */
@@ -101,6 +159,7 @@ struct task_event {
 enum loss_cause {
 	LOSS_RING_FULL,  /* an event or a final record did not fit into the ring buffer */
 	LOSS_STATE_FULL, /* no memory for the state of a task: it is not watched */
+	LOSS_TABLE_FULL, /* no room for a block request in flight, or for what a task is charged from elsewhere */
 	LOSS_CAUSES
 };
 
@@ -124,7 +183,13 @@ struct watch_settings {
 	u64 threads;    /* want a record and events per thread too */
 	u64 sees_all;   /* may see tasks of any user; the others: owner_watches */
 	u64 used;       /* bits in use */
+	u64 hooked;     /* want metrics of cost HOOK */
+	u64 timed;      /* want METRICS_OF_SWITCHES */
+	u64 windows;    /* want metrics of kind WINDOW */
 	u64 metrics;    /* metrics that anybody wants: costly ones are left out otherwise */
+	u64 measured;   /* metrics of cost HOOK whose programs are attached */
+	u32 epoch;      /* counts attachments to sched_switch: what was noted under another one is old */
+	u32 pad;
 	u32 generation; /* counts changes; a process judged under another one is judged again */
 	u32 judging;    /* this pass of the sampler also judges processes that are not watched yet */
 };
@@ -133,5 +198,6 @@ struct watch_settings {
 struct sample_request {
 	u64 processes; /* watches that want process records */
 	u64 threads;   /* watches that want thread records */
+	u64 prepare;   /* emit nothing, but note stretches that are open; see stretch.bpf.h */
 };
 #endif
