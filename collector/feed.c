@@ -208,7 +208,7 @@ void feed_add_sample(struct feed *feed, const struct task_record *record)
 		record = &whole;
 	}
 	add_row(feed, feed->samples, record, send_full_samples);
-	if (feed->windows && feed->only)
+	if (feed->windows && feed->only && feed->subscriber_count > 1)
 		windows_keep(feed->windows, record); /* for the others, whose window goes on */
 }
 
