@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 
-from harness import NS, TICK_NS, SharedCollector, Stat, Test, bpf_program_exists, threads_of
+from harness import NS, TICK_NS, SharedCollector, Stat, threads_of
 
 OFF, IO, DELAY = MAXIMA = ("task_switch_offcpu_time_max", "task_io_wait_time_max", "task_run_delay_max")
 METRICS = ",".join(MAXIMA)
@@ -44,6 +44,11 @@ class Naps(SharedCollector):
         """Starts one more, and waits until the main thread has had it."""
         program.step("longs", program.facts().get("longs", 0) + count)
 
+    @staticmethod
+    def over(window, gaps):
+        """Gaps of which the window can know."""
+        return [g for g in gaps if g.end > window.begin - EDGE and g.begin < window.taken + EDGE]
+
     def check(self, program, rows, tids, begin=None):
         """Each maximum between what the gaps of these threads say: no stretch was longer than a gap it lies in; in a gap with n
         stretches one was at least an n-th of the time without CPU. Returns the windows."""
@@ -54,8 +59,7 @@ class Naps(SharedCollector):
         before = None
         for window in windows:
             value = window.row[OFF]
-            over = [min(g.end, window.taken + EDGE) - g.begin for g in gaps if g.end > window.begin - EDGE and g.begin < window.taken + EDGE]
-            self.assertLessEqual(value, max(over), window)
+            self.assertLessEqual(value, max(min(g.end, window.taken + EDGE) - g.begin for g in self.over(window, gaps)), window)
             for gap in gaps:
                 off = (gap.end - gap.begin - gap.cpu) // gap.switches - TICK_NS
                 if window.begin < gap.end < window.end:  # it may also have ended just before the last reading
@@ -108,7 +112,8 @@ class OffCpu(Naps):
             self.assertGreater(later, earlier)
         whole = [w for w in windows if w.row[OFF] >= 2500 * MS]
         self.assertLessEqual(len(whole), 2)  # 2: it had its length, and was not woken yet
-        self.assertEqual(len(whole) > 0, nap.switches == 1 or len(whole) > 0)
+        if nap.switches == 1:
+            self.assertGreater(len(whole), 0)
 
     def test_a_nap_from_before(self):
         """What was open when the watch began counts from its beginning, although nobody saw that."""
@@ -238,9 +243,10 @@ class IoWait(Naps):
             gaps = [g for g in self.gaps(program) if g.switches > 0]
             seen = 0
             for window in windows:
-                near = [g for g in gaps if g.end > window.begin - EDGE and g.begin < window.taken + EDGE and g.kind != "L"]
-                self.assertLessEqual(window.row[IO], max(g.end - g.begin for g in near))
-                waits = [g.end - g.begin - g.cpu for g in near if g.kind == "D" and g.switches == 1 and window.begin < g.begin and g.end < window.end]
+                near = [g for g in self.over(window, gaps) if g.kind != "L"]
+                self.assertLessEqual(window.row[IO], max((g.end - g.begin for g in near), default=0))
+                waits = [g.end - g.begin - g.cpu for g in near
+                         if g.kind == "D" and g.switches == 1 and window.begin < g.begin and g.end < window.end]
                 if waits:
                     self.assertGreaterEqual(window.row[IO], max(waits) - TICK_NS)
                     self.assertGreater(window.row[IO], 0)
@@ -360,58 +366,3 @@ class RunDelay(Naps):
         program, tids = self.crowd(2)
         os.sched_setscheduler(tids[1], os.SCHED_IDLE, os.sched_param(0))
         self.compare(program, tids, enough=(7, 3))
-
-
-class Hooks(Test):
-    """Programs are on events only while somebody wants what they count."""
-
-    HOT = {"sched_switch", "sys_enter", "sys_exit", "signal_deliver", "block_bio_queue", "block_bio_complete", "block_rq_complete",
-           "mm_filemap_add_to_page_cache", "writeback_dirty_folio", "writeback_dirty_page", "sock_send_length", "sock_recv_length",
-           "inet_sock_set_state", "tcp_retransmit_skb"}
-
-    def socket(self):
-        return self.service.socket
-
-    def test_they_come_and_go(self):
-        self.service = service = self.collector()
-        idle = service.program_ids()
-        self.assertEqual(service.event_links(), [])
-        sleeper = self.workload("sleepers", "1")
-        sleeper.fact("ready")
-        free = self.reporter("-i", "0.2", "--metrics", "free", "-p", str(sleeper.pid))
-        self.until(free.task, "a row")
-        lifecycle = service.event_links()
-        self.assertEqual(set(lifecycle) & self.HOT, set())
-        self.assertTrue(all(link.startswith(("sched_process_", "task_rename")) for link in lifecycle), lifecycle)
-        self.assertEqual(service.program_ids(), idle, "no program is loaded that is not needed")
-
-        for metrics, wanted in ((OFF, {"sched_switch"}), (DELAY, {"sched_switch"}), ("task_syscall_count", {"sys_enter"}),
-                                ("task_syscall_fails_hard", {"sys_exit"}), ("task_signal_count", {"signal_deliver"}),
-                                ("task_fork_count,task_thread_create_count,task_exec_count,task_oom_count", set())):
-            one = self.reporter("-i", "0.2", "--metrics", metrics, "-p", str(sleeper.pid))
-            self.until(one.task, "a row")
-            self.assertEqual(set(service.event_links()) - set(lifecycle), wanted, metrics)
-            one.kill(signal.SIGINT)
-            self.assertEqual(one.wait(), 0)
-            self.until(lambda: service.event_links() == lifecycle, lambda: f"{metrics}: {service.event_links()}")
-
-        everything = [self.reporter("-i", "0.2", "--metrics", "all", "-p", str(sleeper.pid)) for _ in range(2)]
-        self.until(lambda: all(r.task() for r in everything), "rows")
-        links = set(service.event_links())
-        self.assertLessEqual({"sched_switch", "sys_enter", "sys_exit", "signal_deliver"}, links)
-        for family in ("block_", "sock", "inet_sock_set_state", "mm_filemap_add_to_page_cache"):
-            self.assertTrue(any(link.startswith(family) for link in links), family)
-        everything[0].kill(signal.SIGINT)
-        self.assertEqual(everything[0].wait(), 0)
-        seen = len(everything[1].task())
-        self.until(lambda: len(everything[1].task()) > seen + 2, "the other goes on")
-        self.assertEqual(set(service.event_links()), links, "the last one still wants them")
-        held = service.program_ids()
-        everything[1].kill(signal.SIGINT)
-        self.assertEqual(everything[1].wait(), 0)
-        self.until(lambda: service.event_links() == lifecycle and service.program_ids() == idle, "the hooks are gone")
-        self.until(lambda: not any(map(bpf_program_exists, held - idle)), "and unloaded")
-        sleeper.end()
-        self.assertEqual(free.wait(), 0)
-        self.until(lambda: service.event_links() == [], "nobody is left")
-        self.assertEqual(service.program_ids(), idle)

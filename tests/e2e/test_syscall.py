@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What is counted on events: system calls beside a ledger and beside strace, signals, offspring, victims of the OOM killer."""
+"""What is counted on events: system calls beside a ledger and beside strace, signals, offspring, victims of the OOM killer; and
+that nothing is counted for nobody."""
 import os
 import re
 import signal
 
-from harness import ALICE, NOBODY, Process, SharedCollector, Stat, keyed, needs, number, threads_of
+from harness import NOBODY, Process, SharedCollector, Stat, Test, bpf_program_exists, keyed, needs, number, threads_of
 
 CALLS, FAILS, HARD = COUNTED = ("task_syscall_count", "task_syscall_fails", "task_syscall_fails_hard")
 SIGNALS = "task_signal_count"
@@ -300,3 +301,58 @@ class Victims(Counted):
             self.assertEqual((last.end, last["task_oom_count"]), (True, 1 if eater.status == -signal.SIGKILL else 0))
         self.assertEqual((fat.status, calm.status), (-signal.SIGKILL, 0))
         self.assertEqual({r["task_oom_count"] for r in thread.task()}, {None}, "it is the process's")
+
+
+class Hooks(Test):
+    """Programs are on events only while somebody wants what they count."""
+
+    HOT = {"sched_switch", "sys_enter", "sys_exit", "signal_deliver", "block_bio_queue", "block_bio_complete", "block_rq_complete",
+           "mm_filemap_add_to_page_cache", "writeback_dirty_folio", "writeback_dirty_page", "sock_send_length", "sock_recv_length",
+           "inet_sock_set_state", "tcp_retransmit_skb"}
+
+    def socket(self):
+        return self.service.socket
+
+    def test_they_come_and_go(self):
+        self.service = service = self.collector()
+        idle = service.program_ids()
+        self.assertEqual(service.event_links(), [])
+        sleeper = self.workload("sleepers", "1")
+        sleeper.fact("ready")
+        free = self.reporter("-i", "0.2", "--metrics", "free", "-p", str(sleeper.pid))
+        self.until(free.task, "a row")
+        lifecycle = service.event_links()
+        self.assertEqual(set(lifecycle) & self.HOT, set())
+        self.assertTrue(all(link.startswith(("sched_process_", "task_rename")) for link in lifecycle), lifecycle)
+        self.assertEqual(service.program_ids(), idle, "no program is loaded that is not needed")
+
+        for metrics, wanted in ((CALLS, {"sys_enter"}), (FAILS, {"sys_exit"}), (HARD, {"sys_exit"}), (SIGNALS, {"signal_deliver"}),
+                                ("task_switch_offcpu_time_max", {"sched_switch"}), ("task_run_delay_max", {"sched_switch"}),
+                                ("task_fork_count,task_thread_create_count,task_exec_count,task_oom_count", set())):
+            one = self.reporter("-i", "0.2", "--metrics", metrics, "-p", str(sleeper.pid))
+            self.until(one.task, "a row")
+            self.assertEqual(set(service.event_links()) - set(lifecycle), wanted, metrics)
+            one.kill(signal.SIGINT)
+            self.assertEqual(one.wait(), 0)
+            self.until(lambda: service.event_links() == lifecycle, lambda: f"{metrics}: {service.event_links()}")
+
+        everything = [self.reporter("-i", "0.2", "--metrics", "all", "-p", str(sleeper.pid)) for _ in range(2)]
+        self.until(lambda: all(r.task() for r in everything), "rows")
+        links = set(service.event_links())
+        self.assertLessEqual({"sched_switch", "sys_enter", "sys_exit", "signal_deliver"}, links)
+        for family in ("block_", "sock", "inet_sock_set_state", "mm_filemap_add_to_page_cache"):
+            self.assertTrue(any(link.startswith(family) for link in links), family)
+        everything[0].kill(signal.SIGINT)
+        self.assertEqual(everything[0].wait(), 0)
+        seen = len(everything[1].task())
+        self.until(lambda: len(everything[1].task()) > seen + 2, "the other goes on")
+        self.assertEqual(set(service.event_links()), links, "the last one still wants them")
+        held = service.program_ids()
+        everything[1].kill(signal.SIGINT)
+        self.assertEqual(everything[1].wait(), 0)
+        self.until(lambda: service.event_links() == lifecycle and service.program_ids() == idle, "the hooks are gone")
+        self.until(lambda: not any(map(bpf_program_exists, held - idle)), "and unloaded")
+        sleeper.end()
+        self.assertEqual(free.wait(), 0)
+        self.until(lambda: service.event_links() == [], "nobody is left")
+        self.assertEqual(service.program_ids(), idle)
