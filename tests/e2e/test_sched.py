@@ -98,22 +98,25 @@ class OffCpu(Naps):
             self.assertLessEqual(max(w.row[OFF] for w in later), longest)
 
     def test_a_nap_over_many_windows(self):
-        """It grows while it is open; its length is told once."""
-        program, tid = self.naps("2500", tids=(2500,))
-        reporter = self.reporter("-i", "0.4", "--metrics", METRICS, "-p", str(program.pid))
-        self.until(reporter.task, "a row")
+        """It grows while it is open, in the row of its thread and of the process; its length is told once."""
+        program, tid = self.naps("53", "2500", tids=(53, 2500))
+        watch = "-i", "0.4", "--metrics", METRICS, "-p", str(program.pid)
+        reporter, each = self.reporter(*watch), self.reporter("-t", *watch)
+        self.until(lambda: reporter.task() and each.task(tid=tid[2500]), "rows")
         self.long_naps(program)
-        self.rows_after(reporter, 4)
-        windows = self.check(program, reporter.task(), [tid[2500]])
-        nap, = [g for g in self.gaps(program) if g.kind == "L"]
-        still = [w.row[OFF] for w in windows if w.begin > nap.begin and w.taken < nap.end]
-        self.assertGreater(len(still), 2)
-        for earlier, later in zip(still, still[1:]):
-            self.assertGreater(later, earlier)
-        whole = [w for w in windows if w.row[OFF] >= 2500 * MS]
-        self.assertLessEqual(len(whole), 2)  # 2: it had its length, and was not woken yet
-        if nap.switches == 1:
-            self.assertGreater(len(whole), 0)
+        nap = self.until(lambda: [g for g in self.gaps(program) if g.kind == "L" and g.tid == tid[2500]], "its nap is over")[0]
+        for watcher, tids in ((reporter, list(tid.values())), (each, [tid[2500]])):
+            self.rows_after(watcher, 4, tid=tids[0])
+            windows = self.check(program, watcher.task(tid=tids[0]), tids)
+            still = [w.row[OFF] for w in windows if w.begin > nap.begin and w.taken < nap.end]
+            self.assertGreater(len(still), 2)
+            if nap.switches == 1:
+                for earlier, later in zip(still, still[1:]):
+                    self.assertGreater(later, earlier)
+            whole = [w for w in windows if w.row[OFF] >= 2500 * MS]
+            self.assertLessEqual(len(whole), 2)  # 2: it had its length, and was not woken yet
+            if nap.switches == 1:
+                self.assertGreater(len(whole), 0)
 
     def test_a_nap_from_before(self):
         """What was open when the watch began counts from its beginning, although nobody saw that."""
