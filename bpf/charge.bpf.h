@@ -89,6 +89,8 @@ static long visit_request(void *map, u64 *key, struct request_start *start, stru
 	u64 length = search->now - start->time_ns;
 	struct charge *charge;
 
+	if (start->whole)
+		return 0;
 	if (search->of.tid && (start->process.tid != search->of.tid ||
 			       start->process.start_time_ns != search->of.start_time_ns))
 		return 0;

@@ -266,12 +266,20 @@ struct bvec_iter {
 struct bio {
 	struct bio *bi_next;
 	struct bvec_iter bi_iter;
+	void *bi_private;
 };
 
 /* include/linux/blk-mq.h */
 struct request {
 	struct bio *bio;
+	u32 rq_flags;
 };
+
+/* Numbers of the bits of rq_flags; macros before 6.11. */
+enum rqf_flags {
+	__RQF_FLUSH_SEQ = 1,
+};
+#define RQF_FLUSH_SEQ_BEFORE_6_11 (1 << 4)
 
 /* arch/x86/include/asm/ptrace.h */
 struct pt_regs {

@@ -41,6 +41,7 @@ static const struct hook table[] = {
 	{ "on_accept", "sys_exit", BIT(accept_count), NULL, NULL },
 	{ "on_bio_complete", "block_bio_complete", BIT(io_request_time_max), NULL, NULL },
 	{ "on_request_complete", "block_rq_complete", BIT(io_request_time_max), NULL, NULL },
+	{ "on_bio_split", "block_split", BIT(io_request_time_max), NULL, NULL },
 	{ "on_bio_queue", "block_bio_queue", BIT(io_request_time_max), NULL, NULL },
 	{ "on_cache_add", "mm_filemap_add_to_page_cache", CACHE_ADD, NULL, NULL },
 	{ "on_cache_dirty", "writeback_dirty_folio", CACHE_DIRTY, NULL, NULL },

@@ -50,6 +50,7 @@ struct kernel {
 	struct bpf_link *sampler;
 	kernel_event_handler handler;
 	void *context;
+	bool watching;
 	const char *unavailable[METRIC_TOTAL];
 	_Alignas(u64) char buffer[READ_BYTES];
 };
@@ -214,11 +215,30 @@ void kernel_set_cgroup(struct kernel *kernel, int cgroup_fd)
 	hooks_set_cgroup(kernel->hooks, cgroup_fd);
 }
 
+static void empty(const struct bpf_map *map)
+{
+	char key[32];
+
+	while (bpf_map__get_next_key(map, NULL, key, bpf_map__key_size(map)) == 0)
+		if (bpf_map__delete_elem(map, key, bpf_map__key_size(map), 0) && errno != ENOENT)
+			return;
+}
+
+/* While their programs are detached nobody sees requests complete and tasks end. */
+static void forget(struct kernel *kernel, bool watching)
+{
+	if (!(kernel_settings(kernel)->measured & METRIC_BIT(M_task_io_request_time_max)))
+		empty(kernel->bpf->maps.requests);
+	if (!watching)
+		empty(kernel->bpf->maps.charges);
+}
+
 void kernel_need(struct kernel *kernel, u64 metrics, bool watching)
 {
 	struct watch_settings *settings = kernel_settings(kernel);
 	u64 measured;
 
+	forget(kernel, kernel->watching);
 	settings->metrics = metrics;
 	settings->measured = hooks_measured(kernel->hooks) & metrics; /* what goes away is not told any more */
 	hooks_need(kernel->hooks, kernel->bpf, metrics, watching);
@@ -226,6 +246,8 @@ void kernel_need(struct kernel *kernel, u64 metrics, bool watching)
 	if (measured & ~settings->measured & METRICS_OF_SWITCHES)
 		settings->epoch++;
 	settings->measured = measured;
+	kernel->watching = watching;
+	forget(kernel, watching);
 }
 
 const struct hooks *kernel_hooks(const struct kernel *kernel)
