@@ -45,6 +45,11 @@ class DiskTest(Gate, SharedCollector):
         work = self.workload(*args)
         return work, work.fact("tid")
 
+    def round(self, work, number):
+        """It has ended its round of this number."""
+        self.until(lambda: work.facts().get("round") == number or work.status, lambda: f"{work} ends its round: {work.stdout!r}")
+        self.assertIsNone(work.status, work.stderr)
+
     def watch(self, pid, metrics, *args, interval="0.2"):
         reporter = self.reporter("-i", interval, "--metrics", metrics, "-p", str(pid), *args)
         self.until(reporter.task, "a row")
@@ -65,7 +70,7 @@ class DiskTest(Gate, SharedCollector):
         held = disk.wait_for_held()
         self.until(lambda: held.length_ns >= seconds * NS, "so long")
         disk.open_gate()
-        self.until(lambda: work.facts().get("round") == number, lambda: f"{work} ends its round: {work.stdout!r} {work.stderr!r}")
+        self.round(work, number)
         return held, work.fact("longest_ns")
 
 
@@ -297,7 +302,8 @@ class PageCache(DiskTest):
         row = reporter.task(tid=tid)[-1]
         return row[self.ADD], row[self.DIRTY], row[self.COUNT]
 
-    def check(self, path):
+    def check(self, path, metadata):
+        """`metadata`: so many pages more may be added and dirtied by the file system on its own behalf."""
         work, tid = self.start("pages", path, str(self.PAGES))
         bystander, _ = self.start("pages", path, str(self.PAGES))
         metrics = ",".join((self.COUNT, self.ADD, self.DIRTY))
@@ -310,11 +316,14 @@ class PageCache(DiskTest):
             before = self.figures(process, work.pid), self.figures(threads, tid)
             number += 1
             work.step("round", number, sig=sig)
-            self.assertEqual((work.fact("dropped"), work.fact("cached")), (0, self.PAGES))
+            self.assertEqual(work.fact("dropped"), 0)
+            self.assertBetween(1, work.fact("cached"), self.PAGES)  # the kernel may have taken some of them already
             self.settle(process, threads)
-            want = (adds * self.PAGES, dirties * self.PAGES, (adds + dirties) * self.PAGES)
             for (reporter, row_of), then in zip(((process, work.pid), (threads, tid)), before):
-                self.assertEqual(tuple(b - a for a, b in zip(then, self.figures(reporter, row_of))), want)
+                added, dirtied, both = (b - a for a, b in zip(then, self.figures(reporter, row_of)))
+                self.assertBetween(adds * self.PAGES, added, adds * self.PAGES + metadata, "added")
+                self.assertBetween(dirties * self.PAGES, dirtied, dirties * self.PAGES + metadata, "dirtied")
+                self.assertEqual(both, added + dirtied)
             self.assertEqual(self.figures(threads, work.pid), (0, 0, 0), "the main thread uses no pages")
         self.settle(beside)
         self.assertEqual(self.figures(beside, bystander.pid), (0, 0, 0), "nor does another process")
@@ -322,12 +331,11 @@ class PageCache(DiskTest):
         work.end()
         self.assertEqual((process.wait(), threads.wait()), (0, 0))
         self.assertEqual(self.figures(process, work.pid), last, "in the final row")
-        return work
 
     def test_of_a_device(self):
         """Folios have one page there. What was dirtied is what the disk gets."""
         before = self.disk.sectors_written()
-        self.check(self.disk.path)
+        self.check(self.disk.path, 1)  # the line that it prints
         self.assertEqual((self.disk.sectors_written() - before) * 512, self.PAGES * PAGE)
 
     def test_of_a_file(self):
@@ -337,4 +345,4 @@ class PageCache(DiskTest):
         with open(path, "wb") as f:
             f.write(bytes(self.PAGES * PAGE))
         os.chmod(path, 0o666)
-        self.check(path)
+        self.check(path, 7)
