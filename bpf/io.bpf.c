@@ -76,7 +76,7 @@ static __always_inline void complete_bio(struct bio *bio, bool all_of_it)
 	}
 	if (!start || (!all_of_it && __sync_fetch_and_add(&start->pieces, -1) != 0))
 		return;
-	length = bpf_ktime_get_boot_ns() - start->time_ns;
+	length = minus(bpf_ktime_get_boot_ns(), start->time_ns);
 	charge = bpf_map_lookup_elem(&charges, &start->process);
 	if (charge) {
 		keep_longest(&charge->figure[F_task_io_request_time_max], length);
@@ -116,22 +116,16 @@ static long visit_bio(u32 index, struct bio_walk *walk)
 	return 0;
 }
 
-/* Data is on its way through a cache that is flushed next: the request ends once more when that is done (blk-flush.c). */
-static __always_inline bool is_flushed_next(struct request *request)
-{
-	u32 flag = RQF_FLUSH_SEQ_BEFORE_6_11;
-
-	if (bpf_core_enum_value_exists(enum rqf_flags, __RQF_FLUSH_SEQ))
-		flag = 1 << bpf_core_enum_value(enum rqf_flags, __RQF_FLUSH_SEQ);
-	return request->rq_flags & flag;
-}
-
 SEC("tp_btf/block_rq_complete")
 int BPF_PROG(on_request_complete, struct request *request, int error, unsigned int bytes)
 {
 	struct bio_walk walk = { request->bio, bytes };
 
-	if (is_flushed_next(request))
+	/*
+	 * Somebody goes on with it. Of bios that were queued only data that has to pass through a cache, which is flushed
+	 * next: the request ends once more when that is done (block/blk-flush.c).
+	 */
+	if (request->end_io)
 		return 0;
 	bpf_loop(BIOS_MAX, visit_bio, &walk, 0);
 	return 0;

@@ -272,14 +272,8 @@ struct bio {
 /* include/linux/blk-mq.h */
 struct request {
 	struct bio *bio;
-	u32 rq_flags;
+	void *end_io;
 };
-
-/* Numbers of the bits of rq_flags; macros before 6.11. */
-enum rqf_flags {
-	__RQF_FLUSH_SEQ = 1,
-};
-#define RQF_FLUSH_SEQ_BEFORE_6_11 (1 << 4)
 
 /* arch/x86/include/asm/ptrace.h */
 struct pt_regs {

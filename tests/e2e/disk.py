@@ -32,7 +32,8 @@ def _check(result, what):
 
 
 def mount(source, target, kind, options=""):
-    _check(_libc.mount(source.encode(), target.encode(), kind.encode(), _MS_NOATIME, options.encode()), f"mount {kind} at {target}")
+    result = _libc.mount(source.encode(), target.encode(), kind.encode(), _MS_NOATIME, options.encode())
+    _check(result, f"mount {kind} at {target}")
 
 
 def unmount(target):
@@ -99,8 +100,8 @@ class _File(threading.Thread):
             out = _words((7, 4), (31, 4), (0, 4), (_ASYNC_READ | _BIG_WRITES | _ASYNC_DIO, 4), (1024, 2), (1024, 2),
                          (_MAX_WRITE, 4), (1, 4), (0, 36))
         elif opcode in (_GETATTR, _SETATTR):
-            out = _words((3600, 8), (0, 8), (1, 8), (len(self.data), 8), (len(self.data) // 512, 8), (0, 36), (0o100600, 4), (1, 4),
-                         (0, 12), (4096, 4), (0, 4))
+            out = _words((3600, 8), (0, 8), (1, 8), (len(self.data), 8), (len(self.data) // 512, 8), (0, 36), (0o100600, 4),
+                         (1, 4), (0, 12), (4096, 4), (0, 4))
         elif opcode == _OPEN:
             out = _words((0, 8), (_DIRECT_IO, 8))
         elif opcode == _READ:

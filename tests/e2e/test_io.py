@@ -224,7 +224,8 @@ class Tables(Gate, Test):
 
     def assertNothingIsKept(self):
         for name in "requests", "charges":
-            self.until(lambda n=name: maps.entries(self.own, n) == 0, lambda n=name: f"{n} is empty: {maps.entries(self.own, n)} are in it")
+            self.until(lambda n=name: maps.entries(self.own, n) == 0,
+                       lambda n=name: f"{n} is empty: {maps.entries(self.own, n)} are in it")
 
     def test_nothing_is_left(self):
         """By tasks that have ended, in time or with a request in flight, and by those that nobody watches any more."""
