@@ -51,6 +51,7 @@ struct kernel {
 	kernel_event_handler handler;
 	void *context;
 	bool watching;
+	u64 skipped_requests; /* by programs, as of the last pass */
 	const char *unavailable[METRIC_TOTAL];
 	_Alignas(u64) char buffer[READ_BYTES];
 };
@@ -322,6 +323,16 @@ static int walk(struct kernel *kernel, const struct sample_request *request, ker
 	return err;
 }
 
+/* A completion that was skipped would leave its request open for ever. What else is in flight is lost with it, and was told. */
+static void drop_unfinished_requests(struct kernel *kernel)
+{
+	u64 skipped = hooks_skipped_of(kernel->hooks, M_task_io_request_time_max);
+
+	if (skipped != kernel->skipped_requests)
+		empty(kernel->bpf->maps.requests);
+	kernel->skipped_requests = skipped;
+}
+
 /* What is open at the beginning of a pass. */
 static int prepare(struct kernel *kernel)
 {
@@ -329,8 +340,10 @@ static int prepare(struct kernel *kernel)
 	LIBBPF_OPTS(bpf_test_run_opts, run);
 	u64 measured = kernel_settings(kernel)->measured;
 
-	if (measured & METRIC_BIT(M_task_io_request_time_max))
+	if (measured & METRIC_BIT(M_task_io_request_time_max)) {
+		drop_unfinished_requests(kernel);
 		bpf_prog_test_run_opts(bpf_program__fd(kernel->bpf->progs.note_requests), &run);
+	}
 	return measured & METRICS_OF_SWITCHES ? walk(kernel, &preparation, NULL, NULL) : 0;
 }
 

@@ -289,7 +289,10 @@ class Tables(Gate, Test):
             work.step("round", 2)
             work.end()
         self.assertEqual(reporter.wait(), 0)
-        self.assertEqual(reporter.losses(), {"table_full": self.LOST})
+        losses = reporter.losses()
+        skipped = losses.pop("skipped", 0)  # 7.x can preempt programs
+        self.assertEqual(list(losses), ["table_full"])
+        self.assertBetween(self.LOST - skipped, losses["table_full"], self.LOST)
         for work, first in zip(works, held):
             self.assertBetween(first.length_ns, longest(reporter.task(tid=work.pid)), work.fact("longest_ns"))
         self.assertNothingIsKept()
