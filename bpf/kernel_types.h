@@ -266,11 +266,13 @@ struct bvec_iter {
 struct bio {
 	struct bio *bi_next;
 	struct bvec_iter bi_iter;
+	void *bi_private;
 };
 
 /* include/linux/blk-mq.h */
 struct request {
 	struct bio *bio;
+	void *end_io;
 };
 
 /* arch/x86/include/asm/ptrace.h */

@@ -90,11 +90,13 @@ struct {
 	__type(value, struct charge);
 } charges SEC(".maps") __weak;
 
-/* A block request in flight, by the address of its bio. */
+/* A block request in flight, by the address of its bio. One that is too large for the device is split into pieces. */
 struct request_start {
 	u64 time_ns;
 	u64 watches;
 	struct charge_key process, thread; /* that submitted it */
+	u64 whole;  /* for a piece: of which bio; it has no other field */
+	u64 pieces; /* that are in flight beside what is left of the bio itself */
 };
 
 struct {

@@ -41,6 +41,7 @@ static const struct hook table[] = {
 	{ "on_accept", "sys_exit", BIT(accept_count), NULL, NULL },
 	{ "on_bio_complete", "block_bio_complete", BIT(io_request_time_max), NULL, NULL },
 	{ "on_request_complete", "block_rq_complete", BIT(io_request_time_max), NULL, NULL },
+	{ "on_bio_split", "block_split", BIT(io_request_time_max), NULL, NULL },
 	{ "on_bio_queue", "block_bio_queue", BIT(io_request_time_max), NULL, NULL },
 	{ "on_cache_add", "mm_filemap_add_to_page_cache", CACHE_ADD, NULL, NULL },
 	{ "on_cache_dirty", "writeback_dirty_folio", CACHE_DIRTY, NULL, NULL },
@@ -362,13 +363,24 @@ void hooks_need(struct hooks *hooks, struct taskmon_bpf *bpf, u64 metrics, bool 
 			detach(hooks, i);
 }
 
-u64 hooks_skipped(const struct hooks *hooks)
+static u64 skipped_by_those_for(const struct hooks *hooks, u64 metrics)
 {
-	u64 sum = hooks->skipped;
+	u64 sum = 0;
 
 	for (size_t i = 0; i < HOOKS; i++)
-		sum += skipped_by(hooks->hooks[i].program_fd);
+		if (table[i].metrics & metrics || metrics == UINT64_MAX)
+			sum += skipped_by(hooks->hooks[i].program_fd);
 	return sum;
+}
+
+u64 hooks_skipped(const struct hooks *hooks)
+{
+	return hooks->skipped + skipped_by_those_for(hooks, UINT64_MAX);
+}
+
+u64 hooks_skipped_of(const struct hooks *hooks, enum metric_id id)
+{
+	return skipped_by_those_for(hooks, METRIC_BIT(id));
 }
 
 void hooks_free(struct hooks *hooks)

@@ -51,6 +51,8 @@ u64 hooks_measured(const struct hooks *hooks);
 const char *hooks_metric_unavailable(const struct hooks *hooks, enum metric_id id);
 /** Times that the kernel skipped an attached program, because it ran already on that CPU (recursion_misses). */
 u64 hooks_skipped(const struct hooks *hooks);
+/** Likewise, of the programs attached now that measure a metric. */
+u64 hooks_skipped_of(const struct hooks *hooks, enum metric_id id);
 
 /** The table: returns how many rows it has. */
 size_t hooks_table(const struct hook **table);

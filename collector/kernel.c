@@ -50,6 +50,8 @@ struct kernel {
 	struct bpf_link *sampler;
 	kernel_event_handler handler;
 	void *context;
+	bool watching;
+	u64 skipped_requests; /* by programs, as of the last pass */
 	const char *unavailable[METRIC_TOTAL];
 	_Alignas(u64) char buffer[READ_BYTES];
 };
@@ -214,11 +216,30 @@ void kernel_set_cgroup(struct kernel *kernel, int cgroup_fd)
 	hooks_set_cgroup(kernel->hooks, cgroup_fd);
 }
 
+static void empty(const struct bpf_map *map)
+{
+	char key[32];
+
+	while (bpf_map__get_next_key(map, NULL, key, bpf_map__key_size(map)) == 0)
+		if (bpf_map__delete_elem(map, key, bpf_map__key_size(map), 0) && errno != ENOENT)
+			return;
+}
+
+/* While their programs are detached nobody sees requests complete and tasks end. */
+static void forget(struct kernel *kernel, bool watching)
+{
+	if (!(kernel_settings(kernel)->measured & METRIC_BIT(M_task_io_request_time_max)))
+		empty(kernel->bpf->maps.requests);
+	if (!watching)
+		empty(kernel->bpf->maps.charges);
+}
+
 void kernel_need(struct kernel *kernel, u64 metrics, bool watching)
 {
 	struct watch_settings *settings = kernel_settings(kernel);
 	u64 measured;
 
+	forget(kernel, kernel->watching);
 	settings->metrics = metrics;
 	settings->measured = hooks_measured(kernel->hooks) & metrics; /* what goes away is not told any more */
 	hooks_need(kernel->hooks, kernel->bpf, metrics, watching);
@@ -226,6 +247,8 @@ void kernel_need(struct kernel *kernel, u64 metrics, bool watching)
 	if (measured & ~settings->measured & METRICS_OF_SWITCHES)
 		settings->epoch++;
 	settings->measured = measured;
+	kernel->watching = watching;
+	forget(kernel, watching);
 }
 
 const struct hooks *kernel_hooks(const struct kernel *kernel)
@@ -300,6 +323,16 @@ static int walk(struct kernel *kernel, const struct sample_request *request, ker
 	return err;
 }
 
+/* A completion that was skipped would leave its request open for ever. What else is in flight is lost with it, and was told. */
+static void drop_unfinished_requests(struct kernel *kernel)
+{
+	u64 skipped = hooks_skipped_of(kernel->hooks, M_task_io_request_time_max);
+
+	if (skipped != kernel->skipped_requests)
+		empty(kernel->bpf->maps.requests);
+	kernel->skipped_requests = skipped;
+}
+
 /* What is open at the beginning of a pass. */
 static int prepare(struct kernel *kernel)
 {
@@ -307,8 +340,10 @@ static int prepare(struct kernel *kernel)
 	LIBBPF_OPTS(bpf_test_run_opts, run);
 	u64 measured = kernel_settings(kernel)->measured;
 
-	if (measured & METRIC_BIT(M_task_io_request_time_max))
+	if (measured & METRIC_BIT(M_task_io_request_time_max)) {
+		drop_unfinished_requests(kernel);
 		bpf_prog_test_run_opts(bpf_program__fd(kernel->bpf->progs.note_requests), &run);
+	}
 	return measured & METRICS_OF_SWITCHES ? walk(kernel, &preparation, NULL, NULL) : 0;
 }
 

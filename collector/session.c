@@ -19,7 +19,7 @@ enum {
 	FAREWELL_TIMEOUT_MS = 2000, /* for the last Error to be read */
 	WRITE_FRAMES = 32,         /* handed to the kernel at once; these cannot be dropped any more */
 	READ_BYTES = 64 << 10,
-	LOSS_CAUSES_WIRE = TASKMON__LOSS__CAUSE__SKIPPED + 1,
+	LOSS_CAUSES_WIRE = TASKMON__LOSS__CAUSE__TABLE_FULL + 1, /* the last of them */
 };
 
 struct queued {
