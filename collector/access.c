@@ -133,7 +133,7 @@ static bool is_own(const struct client *client, pid_t pid, const char *status)
 }
 
 /* Field 22, counted after the last ")": the name may contain anything. */
-static int parse_start_ticks(const char *stat, u64 *start_ticks)
+int access_start_ticks(const char *stat, u64 *start_ticks)
 {
 	const char *at = strrchr(stat, ')');
 
@@ -161,5 +161,5 @@ int access_process(const struct client *client, pid_t pid, struct pid_key *key)
 		return -EINVAL;
 	if (!client->sees_all && !is_own(client, pid, status))
 		return -EACCES;
-	return parse_start_ticks(stat, &key->start_ticks);
+	return access_start_ticks(stat, &key->start_ticks);
 }

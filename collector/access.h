@@ -30,4 +30,7 @@ int access_identify(int fd, const struct config *config, struct client *client);
  */
 int access_process(const struct client *client, pid_t pid, struct pid_key *key);
 
+/** When a process began, from the text of /proc/PID/stat; -ESRCH if it is not whole. */
+int access_start_ticks(const char *stat, u64 *start_ticks);
+
 #endif

@@ -80,12 +80,31 @@ static int apply_max_clients(struct config *config, const cJSON *value)
 	return err;
 }
 
+static int apply_smaps_cpu_percent(struct config *config, const cJSON *value)
+{
+	if (!cJSON_IsNumber(value) || value->valuedouble < 0.1 || value->valuedouble > 100)
+		return -EINVAL;
+	config->smaps_share = value->valuedouble / 100;
+	return 0;
+}
+
+static int apply_smaps_max_rss(struct config *config, const cJSON *value)
+{
+	size_t bytes = 0;
+	int err = apply_whole(value, 1, 1ULL << 50, &bytes);
+
+	config->smaps_max_rss = bytes;
+	return err;
+}
+
 static const struct setting settings[] = {
 	{ "socket", apply_socket, "an absolute path of at most 107 bytes" },
 	{ "group", apply_group, "the name of an existing group, or a group id" },
 	{ "others", apply_others, "\"own\" or \"deny\"" },
 	{ "queue_bytes", apply_queue_bytes, "a whole number from 16384 to 1073741824" },
 	{ "max_clients", apply_max_clients, "a whole number from 1 to 4096" },
+	{ "smaps_cpu_percent", apply_smaps_cpu_percent, "a number from 0.1 to 100" },
+	{ "smaps_max_rss", apply_smaps_max_rss, "a whole number from 1 to 1125899906842624" },
 };
 
 void config_defaults(struct config *config)
@@ -98,6 +117,8 @@ void config_defaults(struct config *config)
 		.group = group ? group->gr_gid : 0,
 		.queue_bytes = 8 << 20,
 		.max_clients = 256,
+		.smaps_share = 0.05,
+		.smaps_max_rss = 8ULL << 30,
 	};
 }
 

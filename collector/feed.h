@@ -14,6 +14,7 @@
 
 struct cgroups;
 struct session;
+struct smaps;
 struct feed;
 
 struct feed_spec {
@@ -24,8 +25,8 @@ struct feed_spec {
 	uint64_t interval_ns;
 };
 
-/** NULL when out of memory. `cgroups` turns cgroup ids into paths and must live longer. */
-struct feed *feed_new(uint32_t id, const struct feed_spec *spec, struct cgroups *cgroups);
+/** NULL when out of memory. `cgroups` turns cgroup ids into paths; it and `smaps` must live longer. */
+struct feed *feed_new(uint32_t id, const struct feed_spec *spec, struct cgroups *cgroups, struct smaps *smaps);
 void feed_free(struct feed *feed);
 
 uint32_t feed_id(const struct feed *feed);

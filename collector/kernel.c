@@ -17,6 +17,7 @@
 #include "hooks.h"
 #include "log.h"
 #include "metric.h"
+#include "rollup.h"
 #include "taskmon.skel.h"
 
 #define SUBSYSTEM "kernel"
@@ -78,20 +79,25 @@ static bool kernel_has_field(const struct btf *btf, const char *type_name, const
 	return false;
 }
 
+static void set_unavailable(struct kernel *kernel, u64 metrics, const char *reason)
+{
+	for (int id = 0; id < METRIC_TOTAL; id++)
+		if (metrics & METRIC_BIT(id))
+			kernel->unavailable[id] = reason;
+}
+
 static int find_unavailable(struct kernel *kernel)
 {
 	struct btf *btf = btf__load_vmlinux_btf();
 
 	if (!btf)
 		return -ENOTSUP;
+	set_unavailable(kernel, metric_walk_bits, rollup_unavailable());
 	for (size_t i = 0; i < sizeof(requirements) / sizeof(requirements[0]); i++) {
 		const struct requirement *need = &requirements[i];
 
-		if (kernel_has_field(btf, need->type, need->field))
-			continue;
-		for (int id = 0; id < METRIC_TOTAL; id++)
-			if (need->metrics & METRIC_BIT(id))
-				kernel->unavailable[id] = need->reason;
+		if (!kernel_has_field(btf, need->type, need->field))
+			set_unavailable(kernel, need->metrics, need->reason);
 	}
 	btf__free(btf);
 	return 0;

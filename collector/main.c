@@ -22,6 +22,7 @@
 #include "options.h"
 #include "sampler.h"
 #include "server.h"
+#include "smaps.h"
 #include "watch.h"
 
 struct collector {
@@ -31,6 +32,7 @@ struct collector {
 	struct kernel *kernel;
 	struct watches *watches;
 	struct cgroups *cgroups;
+	struct smaps *smaps;
 	struct dispatch *dispatch;
 	struct sampler sampler;
 	struct requests requests;
@@ -78,8 +80,9 @@ static int build(struct collector *collector)
 	collector->cgroups = cgroups_new();
 	if (collector->cgroups)
 		kernel_set_cgroup(collector->kernel, cgroup_root(collector->cgroups));
-	collector->dispatch = dispatch_new(collector->kernel, collector->watches, collector->cgroups);
-	return collector->watches && collector->cgroups && collector->dispatch ? 0 : -ENOMEM;
+	collector->smaps = smaps_new(collector->config.smaps_share, collector->config.smaps_max_rss);
+	collector->dispatch = dispatch_new(collector->kernel, collector->watches, collector->cgroups, collector->smaps);
+	return collector->watches && collector->cgroups && collector->smaps && collector->dispatch ? 0 : -ENOMEM;
 }
 
 static int serve(struct collector *collector)
@@ -113,6 +116,7 @@ static int run(struct collector *collector)
 		err = serve(collector);
 	uv_loop_close(&collector->loop);
 	dispatch_free(collector->dispatch);
+	smaps_free(collector->smaps);
 	cgroups_free(collector->cgroups);
 	watches_free(collector->watches);
 	kernel_close(collector->kernel);
