@@ -56,14 +56,14 @@ class Namespace:
 
 
 def cable(a, b):
-    """A veth pair: "a" in one namespace (10.99.0.1, fd99::1), "b" in the other (10.99.0.2, fd99::2). Nobody else speaks there:
+    """A veth pair: "left" in one namespace (10.99.0.1, fd99::1), "right" in the other (10.99.0.2, fd99::2). Nobody else speaks there:
     no ARP and no neighbour discovery (both ends have the same address at the link), no routers, no multicast."""
     for namespace in (a, b):
         namespace.set("ipv6/conf/default/accept_ra", 0)
         namespace.set("ipv6/conf/default/addr_gen_mode", 1)
-    a.run(f"ip link add a address 02:00:00:00:00:99 type veth peer name b address 02:00:00:00:00:99 netns /proc/{os.getpid()}/fd/{b.fd}")
-    for namespace, name, number in ((a, "a", 1), (b, "b", 2)):
-        namespace.run(f"ip link set {name} arp off multicast off up")
+    a.run(f"ip link add left type veth peer name right netns /proc/{os.getpid()}/fd/{b.fd}")
+    for namespace, name, number in ((a, "left", 1), (b, "right", 2)):
+        namespace.run(f"ip link set {name} address 02:00:00:00:00:99 arp off multicast off up")
         namespace.run(f"ip addr add 10.99.0.{number}/24 dev {name}")
         namespace.run(f"ip addr add fd99::{number}/64 dev {name} nodad")
 
@@ -129,9 +129,9 @@ class SocketTest(SharedCollector):
         for talk, step in zip(talks, before):
             self.until(lambda t=talk, s=step: t.facts().get("step") == s + 1 or "done" in t.facts(), f"{talk} goes on")
 
-    def follow(self, *pids, args=()):
+    def follow(self, *pids, args=(), socket=None):
         """A reporter of these processes, when it has reported each of them."""
-        reporter = self.reporter(*args, "-i", "0.2", "--metrics", ",".join(METRICS), "-p", ",".join(map(str, pids)))
+        reporter = self.reporter(*args, "-i", "0.2", "--metrics", ",".join(METRICS), "-p", ",".join(map(str, pids)), socket=socket)
         self.until(lambda: {row["tgid"] for row in reporter.task()} >= set(pids), "a row of each")
         return reporter
 
@@ -140,6 +140,11 @@ class SocketTest(SharedCollector):
         seen = len(reporter.task(**match))
         row = self.until(lambda: len(reporter.task(**match)) > seen + 1 and reporter.task(**match)[-1], "a row")
         return {metric: row[metric] for metric in metrics}
+
+    def settle(self, reporter, pid):
+        """Until the last row of every task that it reports was measured after this call."""
+        seen = len(reporter.task(tid=pid))
+        self.until(lambda: len(reporter.task(tid=pid)) > seen + 2, "rows")
 
     def link(self, reporter, pid):
         """(rx bytes, rx packets, tx bytes, tx packets) of its sockets now."""

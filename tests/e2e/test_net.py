@@ -23,13 +23,13 @@ class Payload(SocketTest):
         pids = [talk.pid for talk, _, _ in talks]
         processes, threads = self.follow(*pids), self.follow(*pids, args=("-t",))
         self.go(*[talk for talk, _, _ in talks])
+        self.settle(processes, pids[0])
+        self.settle(threads, pids[0])
         for talk, rx, tx in talks:
-            got = self.figures(processes, tid=talk.pid)
-            self.assertEqual((got[RX], got[TX]), (rx, tx), f"{talk}: received and sent")
-            got = self.figures(threads, tgid=talk.pid, comm="talker")
-            self.assertEqual((got[RX], got[TX]), (rx, tx), f"{talk}: received and sent by the thread")
-            got = self.figures(threads, tid=talk.pid)
-            self.assertEqual((got[RX], got[TX]), (0, 0), f"{talk}: received and sent by the main thread")
+            for what, row in (("the process", processes.task(tid=talk.pid)[-1]), ("the thread", threads.task(tgid=talk.pid, comm="talker")[-1])):
+                self.assertEqual((row[RX], row[TX]), (rx, tx), f"{talk}: received and sent by {what}")
+            row = threads.task(tid=talk.pid)[-1]
+            self.assertEqual((row[RX], row[TX]), (0, 0), f"{talk}: received and sent by the main thread")
         for metric in METRICS[2:6]:
             self.assertIsNone(threads.task()[-1][metric], f"{metric} is the process's, not the thread's")
 

@@ -14,32 +14,28 @@
  *   refused ADDRESS PORT     connect(2) that must fail
  *   begin ADDRESS PORT       connect(2) that does not block
  *   accept, accept4          makes the next socket
- *   send, write, sendmsg, sendfile, splice COUNT BYTES   so many calls with exactly so many bytes, from a file or from a pipe the last two
+ *   send, write, sendmsg, sendfile, splice COUNT BYTES   so many calls that take exactly so many
+ *                          bytes; the last two from a file and from a pipe
  *   recv, read, spliced, peek COUNT BYTES  likewise; `spliced` goes to a pipe
  *   sendmmsg COUNT BYTES     one call with COUNT messages
  *   gso SEGMENT BYTES        one call that stands for datagrams of SEGMENT bytes
  *   nosend, norecv           calls that must fail
- *   give, take PATH          pass the current socket to whoever takes it (SCM_RIGHTS and one byte of payload); it is the taker's next
+ *   give, take PATH          pass the current socket to whoever takes it, with SCM_RIGHTS and one byte of payload
  *   nodelay                  TCP_NODELAY
  *   close                    the current socket
  *   use N
  *   wait                     prints step=N (1, 2, ...) and waits for SIGUSR1
- *   fork                     the child goes on behind the word `child`, prints child=PID and child_step=N, and waits for SIGUSR1 too
+ *   fork                     the child goes on behind the word `child` and prints child=PID and child_step=N
  *   child                    where the parent's words end
  *
  * After its last word it prints done=1 and waits for SIGTERM, which ends it wherever it waits for a signal.
  */
-#include "workload.h"
+#include "transfer.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
-#include <stdbool.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/sendfile.h>
-#include <sys/socket.h>
 #include <sys/un.h>
 
 #ifndef UDP_SEGMENT
@@ -48,7 +44,6 @@
 
 enum { SOCKETS_MAX = 64, MESSAGES_MAX = 64 };
 
-static char buffer[1 << 20];
 static int sockets[SOCKETS_MAX], made, current = -1;
 static char **words;
 static const char *step_name = "step";
@@ -220,90 +215,12 @@ static void do_use(void)
 	current = (int)argument();
 }
 
-/* --- payload: one call with so many bytes */
-
-static long send_bytes(long bytes)
-{
-	return send(fd(), buffer, bytes, MSG_NOSIGNAL);
-}
-
-static long write_bytes(long bytes)
-{
-	return write(fd(), buffer, bytes);
-}
-
-static long sendmsg_bytes(long bytes)
-{
-	struct iovec parts[2] = { { buffer, 1 }, { buffer, bytes - 1 } };
-	struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
-
-	return sendmsg(fd(), &message, MSG_NOSIGNAL);
-}
-
-static long recv_bytes(long bytes)
-{
-	return recv(fd(), buffer, bytes, MSG_WAITALL);
-}
-
-static long peek_bytes(long bytes)
-{
-	return recv(fd(), buffer, bytes, MSG_WAITALL | MSG_PEEK);
-}
-
-static long read_bytes(long bytes)
-{
-	long got = 0, part = 1;
-
-	for (; got < bytes && part > 0; got += part)
-		part = read(fd(), buffer, bytes - got);
-	return got;
-}
-
-static long sendfile_bytes(long bytes)
-{
-	int file = memfd_create("zeros", MFD_CLOEXEC);
-	long sent;
-
-	if (file < 0 || ftruncate(file, bytes))
-		die("memfd_create");
-	sent = sendfile(fd(), file, NULL, bytes);
-	close(file);
-	return sent;
-}
-
-/* Between the socket and a pipe. */
-static long splice_bytes(long bytes, bool receive)
-{
-	long done = 0, part = 1;
-	int ends[2];
-
-	check(pipe(ends), 0, "pipe");
-	if (!receive)
-		check(write(ends[1], buffer, bytes), bytes, "write");
-	for (; done < bytes && part > 0; done += part) {
-		part = receive ? splice(fd(), NULL, ends[1], NULL, bytes - done, 0) : splice(ends[0], NULL, fd(), NULL, bytes - done, 0);
-		if (receive && part > 0)
-			check(read(ends[0], buffer, part), part, "read");
-	}
-	close(ends[0]);
-	close(ends[1]);
-	return done;
-}
-
-static long splice_out(long bytes)
-{
-	return splice_bytes(bytes, false);
-}
-
-static long splice_in(long bytes)
-{
-	return splice_bytes(bytes, true);
-}
+/* --- payload; transfer.h has the rest */
 
 static void do_sendmmsg(void)
 {
 	long count = argument(), bytes = argument();
-	struct iovec part = { buffer, bytes };
+	struct iovec part = { transfer_buffer, bytes };
 	struct mmsghdr messages[MESSAGES_MAX];
 
 	for (long i = 0; i < count && i < MESSAGES_MAX; i++)
@@ -317,18 +234,18 @@ static void do_gso(void)
 	long bytes = argument();
 
 	check(setsockopt(fd(), IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof(segment)), 0, "UDP_SEGMENT");
-	check(send(fd(), buffer, bytes, 0), bytes, "send");
+	check(send(fd(), transfer_buffer, bytes, 0), bytes, "send");
 	check(setsockopt(fd(), IPPROTO_UDP, UDP_SEGMENT, &(int){ 0 }, sizeof(int)), 0, "UDP_SEGMENT");
 }
 
 static void do_nosend(void)
 {
-	check(send(fd(), buffer, 997, MSG_DONTWAIT | MSG_NOSIGNAL), -1, "a send that should fail");
+	check(send(fd(), transfer_buffer, 997, MSG_DONTWAIT | MSG_NOSIGNAL), -1, "a send that should fail");
 }
 
 static void do_norecv(void)
 {
-	check(recv(fd(), buffer, 997, MSG_DONTWAIT), -1, "a recv that should fail");
+	check(recv(fd(), transfer_buffer, 997, MSG_DONTWAIT), -1, "a recv that should fail");
 }
 
 /* --- sockets for others */
@@ -337,7 +254,7 @@ static void do_give(void)
 {
 	union address address;
 	char control[CMSG_SPACE(sizeof(int))] = { 0 };
-	struct iovec payload = { buffer, 1 };
+	struct iovec payload = { transfer_buffer, 1 };
 	struct msghdr message = { .msg_name = &address, .msg_namelen = parse(&address, word(), 0), .msg_iov = &payload,
 				  .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
 	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
@@ -356,7 +273,7 @@ static void do_take(void)
 	union address address;
 	socklen_t size = parse(&address, word(), 0);
 	char control[CMSG_SPACE(sizeof(int))];
-	struct iovec payload = { buffer, 1 };
+	struct iovec payload = { transfer_buffer, 1 };
 	struct msghdr message = { .msg_iov = &payload, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
 	int through = socket(AF_UNIX, SOCK_DGRAM, 0), taken = -1;
 
@@ -403,7 +320,7 @@ static void do_fork(void)
 static const struct {
 	const char *name;
 	void (*run)(void);
-	long (*transfer)(long bytes); /* it is called COUNT times */
+	long (*transfer)(int fd, long bytes); /* it is called COUNT times */
 } verbs[] = {
 	{ "socket", do_socket, NULL }, { "pair", do_pair, NULL }, { "bind", do_bind, NULL }, { "listen", do_listen, NULL },
 	{ "connect", do_connect, NULL }, { "refused", do_refused, NULL }, { "begin", do_begin, NULL },
@@ -428,7 +345,7 @@ static void perform(const char *name)
 		return;
 	}
 	for (long count = argument(), bytes = argument(); count > 0; count--)
-		check(verbs[i].transfer(bytes), bytes, name);
+		check(verbs[i].transfer(fd(), bytes), bytes, name);
 }
 
 static void *talk(void *arg unused)
