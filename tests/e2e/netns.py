@@ -56,8 +56,8 @@ class Namespace:
 
 
 def cable(a, b):
-    """A veth pair: "left" in one namespace (10.99.0.1, fd99::1), "right" in the other (10.99.0.2, fd99::2). Nobody else speaks there:
-    no ARP and no neighbour discovery (both ends have the same address at the link), no routers, no multicast."""
+    """A veth pair: "left" in one namespace (10.99.0.1, fd99::1), "right" in the other (10.99.0.2, fd99::2). Nobody else speaks
+    there: no ARP and no neighbour discovery (both ends have the same address at the link), no routers, no multicast."""
     for namespace in (a, b):
         namespace.set("ipv6/conf/default/accept_ra", 0)
         namespace.set("ipv6/conf/default/addr_gen_mode", 1)

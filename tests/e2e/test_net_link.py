@@ -63,7 +63,8 @@ class Cable(SocketTest):
     def test_tcp(self):
         """From before the connection, with both ends open: to the byte."""
         for family, (_, _, address) in ADDRESSES.items():
-            server, port = self.server(f"socket {family} stream bind {address} listen wait accept recv 3 19997 send 5 10007 wait close")
+            server, port = self.server(f"""socket {family} stream bind {address} listen wait
+                accept recv 3 19997 send 5 10007 wait close""")
             client = self.talk(self.a, f"wait socket {family} stream connect {address} {port} send 3 19997 recv 5 10007 wait close")
             base = interface(client.pid, "left")
             reporter = self.follow(client.pid, server.pid)
@@ -83,7 +84,8 @@ class Cable(SocketTest):
         self.until(lambda: FIN_WAIT2 not in tcp_states(client.pid), "the other FIN")
         alone = ETHERNET + HEADERS[family] + TCP_HEADER, 1
         self.assertLink(reporter, server.pid, lambda: since(interface(server.pid, "right"), swap(base)))
-        self.assertLink(reporter, client.pid, lambda: since(interface(client.pid, "left"), [n + m for n, m in zip(base, alone * 2)]))
+        base = [n + m for n, m in zip(base, alone * 2)]
+        self.assertLink(reporter, client.pid, lambda: since(interface(client.pid, "left"), base))
 
     def test_udp(self):
         """To the byte, and as many datagrams as were sent; what the receiver has not read yet has arrived all the same."""
@@ -162,7 +164,8 @@ class Cable(SocketTest):
             first = self.talk(self.a, "wait")
             reporter = self.follow(taker.pid, first.pid)  # the programs are attached from here on
             base = interface(taker.pid, "left")
-            self.talk(self.a, f"socket inet {what} connect 10.99.0.2 {port} {'send 3 499' if what == 'dgram' else ''} give {path}{what} wait")
+            send = "send 3 499" if what == "dgram" else ""
+            self.talk(self.a, f"socket inet {what} connect 10.99.0.2 {port} {send} give {path}{what} wait")
             self.until(lambda: taker.facts()["step"] == 2, "the socket is taken")
             before = interface(taker.pid, "left")
             self.assertGreaterEqual(before[3] - base[3], 2)
@@ -178,8 +181,8 @@ class Cable(SocketTest):
             self.assertEqual(self.link(reporter, first.pid), (0, 0, 0, 0))
 
     def test_retransmits(self):
-        """As RetransSegs counts in the namespace, of a connection that is lost in its beginning and in its middle. The other end loses
-        its address meanwhile."""
+        """As RetransSegs counts in the namespace, of a connection that is lost in its beginning and in its middle: the other
+        end loses its address for a while."""
         server, port = self.server("socket inet stream bind 10.99.0.2 listen wait accept wait recv 1 99991 wait")
         client = self.talk(self.a, f"wait socket inet stream begin 10.99.0.2 {port} wait wait send 1 99991 wait")
         base = interface(client.pid, "left")
@@ -252,6 +255,13 @@ class Offload(Cable):
             self.assertEqual(since(interface(client.pid, "left"), before)[3], 1)
 
 
+UNMOUNT = """
+while path=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts) && [ -n "$path" ]; do
+    umount -l "$path" || exit
+done
+"""
+
+
 class WhereTheCgroupsAre(SocketTest):
     """Programs on packets need the root of the cgroup v2 hierarchy. Each collector has its own view of what is mounted where."""
 
@@ -259,11 +269,12 @@ class WhereTheCgroupsAre(SocketTest):
         """`mount`: shell commands, when no cgroup v2 is mounted. Figures and the column `cgroup` are checked."""
         if shutil.which("unshare") is None:
             self.skipTest("no unshare(1) here")
-        talk = self.talk(self.namespace(), "wait socket inet dgram bind 127.0.0.1 socket inet dgram connect 127.0.0.1 0 send 5 1009 use 0 recv 5 1009")
-        unmount = """while path=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts); [ -n "$path" ]; do umount -l "$path" || exit; done"""
-        script = unmount + "\n" + mount + '\nexec "$@"'
+        talk = self.talk(self.namespace(), """wait socket inet dgram bind 127.0.0.1 socket inet dgram connect 127.0.0.1 0 send 5 1009
+            use 0 recv 5 1009""")
+        script = UNMOUNT + mount + '\nexec "$@"'
         collector = self.collector(prefix=("unshare", "-m", "sh", "-c", script, "sh"))
-        self.assertEqual([m for m in mounts(collector.pid) if m[2] == "cgroup2"], [("none", self.place, "cgroup2")] if mount else [])
+        places = [where for where, what in mounts(collector.pid) if what == "cgroup2"]
+        self.assertEqual(places, [self.place] if mount else [])
         reporter = self.follow(talk.pid, socket=collector.socket)
         self.go(talk)
         self.assertLink(reporter, talk.pid, lambda: (*datagrams(5, 1009), *datagrams(5, 1009)))
@@ -278,9 +289,9 @@ class WhereTheCgroupsAre(SocketTest):
 
 
 def mounts(pid):
-    """(what, where, type) of each in the namespace of a process."""
+    """(where, type) of each in the namespace of a process."""
     with open(f"/proc/{pid}/mounts", encoding="utf-8") as f:
-        return [tuple(line.split()[:3]) for line in f]
+        return [tuple(line.split()[1:3]) for line in f]
 
 
 def cgroup_path(pid):
