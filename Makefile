@@ -87,7 +87,7 @@ $(SKELETON): $(B)/bpf/taskmon.o
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name taskmon_bpf > $@.tmp && mv $@.tmp $@
 
 # --- tests
-$(B)/workloads/%: tests/workloads/%.c tests/workloads/workload.h
+$(B)/workloads/%: tests/workloads/%.c $(wildcard tests/workloads/*.h)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) -std=gnu11 $(WARN) -D_GNU_SOURCE -O2 -g -o $@ $< -pthread
 

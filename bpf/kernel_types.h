@@ -117,6 +117,7 @@ struct file {
 
 struct sock_common {
 	unsigned short skc_family;
+	volatile unsigned char skc_state;
 };
 
 struct sock {
@@ -255,8 +256,16 @@ struct k_sigaction;
 struct folio;
 struct address_space;
 struct msghdr;
-struct sk_buff;
 struct request_queue;
+
+/* include/linux/skbuff.h, include/net/tcp.h */
+struct sk_buff {
+	char cb[48];
+};
+
+struct tcp_skb_cb { /* in cb */
+	u16 tcp_gso_segs;
+};
 
 /* include/linux/blk_types.h */
 struct bvec_iter {
@@ -299,6 +308,11 @@ struct bpf_iter_meta {
 struct bpf_iter__task {
 	struct bpf_iter_meta *meta;
 	struct task_struct *task;
+};
+
+struct bpf_iter__task_file {
+	struct task_struct *task;
+	struct file *file;
 };
 
 #pragma clang attribute pop

@@ -107,11 +107,16 @@ struct {
 	__type(value, struct request_start);
 } requests SEC(".maps") __weak;
 
+struct packets {
+	u64 rx_bytes, rx_packets, tx_bytes, tx_packets;
+};
+
 /* Whose socket it is. */
 struct socket_state {
 	struct charge_key process, thread; /* that used it last; tid 0: nobody we watch */
 	u64 foreign;                       /* somebody else uses it */
-	u64 rx_bytes, tx_bytes, rx_packets, tx_packets; /* from before an owner was known */
+	struct packets unowned;            /* from before an owner was known */
+	struct packets sent;               /* since it was used last: who sends shows when it is sent already */
 };
 
 struct {

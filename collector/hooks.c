@@ -50,7 +50,8 @@ static const struct hook table[] = {
 	{ "on_sendmsg", "fexit/sock_sendmsg", BIT(net_tx_bytes) | METRICS_OF_SOCKETS, NULL, "sock_send_length" },
 	{ "on_receive", "sock_recv_length", BIT(net_rx_bytes) | METRICS_OF_SOCKETS, NULL, NULL },
 	{ "on_recvmsg", "fexit/sock_recvmsg", BIT(net_rx_bytes) | METRICS_OF_SOCKETS, NULL, "sock_recv_length" },
-	{ "on_connect", "inet_sock_set_state", BIT(connect_count) | METRICS_OF_SOCKETS, NULL, NULL },
+	{ "on_tcp_state", "inet_sock_set_state", BIT(connect_count) | METRICS_OF_SOCKETS, NULL, NULL },
+	{ "find_listeners", "iter/task_file", METRICS_OF_LINK, NULL, NULL },
 	{ "on_retransmit", "tcp_retransmit_skb", BIT(retransmit_count), NULL, NULL },
 	{ "on_packet_in", "cgroup_skb/ingress", METRICS_OF_LINK, NULL, NULL },
 	{ "on_packet_out", "cgroup_skb/egress", METRICS_OF_LINK, NULL, NULL },
@@ -84,7 +85,7 @@ static bool exists(const struct btf *btf, const char *event)
 {
 	char typedef_name[80];
 
-	if (strncmp(event, "cgroup_skb/", 11) == 0)
+	if (strncmp(event, "cgroup_skb/", 11) == 0 || strncmp(event, "iter/", 5) == 0)
 		return true;
 	if (strncmp(event, "fexit/", 6) == 0)
 		return btf__find_by_name_kind(btf, event + 6, BTF_KIND_FUNC) > 0;
@@ -361,6 +362,13 @@ void hooks_need(struct hooks *hooks, struct taskmon_bpf *bpf, u64 metrics, bool 
 	for (size_t i = 0; i < HOOKS; i++)
 		if (!is_needed(hooks, i, metrics, watching))
 			detach(hooks, i);
+}
+
+int hooks_link_fd(const struct hooks *hooks, const char *event)
+{
+	size_t i = find_event(event);
+
+	return i < HOOKS && hooks->hooks[i].link ? bpf_link__fd(hooks->hooks[i].link) : -1;
 }
 
 static u64 skipped_by_those_for(const struct hooks *hooks, u64 metrics)

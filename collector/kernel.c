@@ -353,6 +353,21 @@ static int prepare(struct kernel *kernel)
 	return measured & METRICS_OF_SWITCHES ? walk(kernel, &preparation, NULL, NULL) : 0;
 }
 
+/* Sockets that listened before their process was judged to be watched: no event tells of them. */
+static void find_listeners(struct kernel *kernel)
+{
+	int link = hooks_link_fd(kernel->hooks, "iter/task_file");
+	int fd = link < 0 ? -1 : bpf_iter_create(link);
+	ssize_t size;
+
+	if (fd < 0)
+		return;
+	do
+		size = read(fd, kernel->buffer, sizeof(kernel->buffer));
+	while (size > 0 || (size < 0 && (errno == EINTR || errno == EAGAIN)));
+	close(fd);
+}
+
 int kernel_sample(struct kernel *kernel, const struct sample_request *request, bool judge,
 		  kernel_sample_handler handler, void *context)
 {
@@ -364,6 +379,8 @@ int kernel_sample(struct kernel *kernel, const struct sample_request *request, b
 	if (!err)
 		err = walk(kernel, request, handler, context);
 	kernel->bpf->bss->settings.judging = 0;
+	if (judge && !err)
+		find_listeners(kernel);
 	return err;
 }
 

@@ -305,7 +305,7 @@ class Reporter(Process):
 class Collector(Process):
     """A collector on a private socket, ready for clients."""
 
-    def __init__(self, config=None, args=(), wait=True):
+    def __init__(self, config=None, args=(), wait=True, prefix=()):
         self.socket = os.path.join(tempfile.mkdtemp(dir=run_dir()), "sock")
         os.chmod(os.path.dirname(self.socket), 0o755)
         argv = [program("taskmon-collector"), "-s", self.socket, *args]
@@ -314,7 +314,7 @@ class Collector(Process):
             with open(path, "w", encoding="utf-8") as f:
                 json.dump(config, f)
             argv += ["-c", path]
-        super().__init__(argv)
+        super().__init__([*prefix, *argv])
         if wait:
             ready = f"taskmon-collector: ready on {self.socket}\n"
             wait_until(lambda: ready in self.stderr or self.status is not None, f"{self} is ready")
@@ -364,8 +364,9 @@ class Test(unittest.TestCase):
         """Starts a workload, by default as the user that reporters run as."""
         return self.keep(Workload(name, *args, user=user, **how))
 
-    def collector(self, config=None, args=()):
-        collector = Collector(config, args)
+    def collector(self, config=None, args=(), prefix=()):
+        """With a prefix: what execs it."""
+        collector = Collector(config, args, prefix=prefix)
 
         def finish():
             try:
