@@ -85,7 +85,7 @@ static void write_row(struct writer *writer, struct row row)
 
 static void cpu_csv_has_its_bytes(void **state)
 {
-	struct writer *writer = writer_csv_new(directory, CPU, FEW_METRICS);
+	struct writer *writer = writer_csv_new(directory, NULL, CPU, FEW_METRICS);
 	struct row row = full_row();
 
 	(void)state;
@@ -122,7 +122,7 @@ static void cpu_csv_has_its_bytes(void **state)
 
 static void task_csv_has_its_bytes(void **state)
 {
-	struct writer *writer = writer_csv_new(directory, TASK, FEW_METRICS);
+	struct writer *writer = writer_csv_new(directory, NULL, TASK, FEW_METRICS);
 	struct row row = full_row();
 
 	(void)state;
@@ -142,7 +142,7 @@ static void task_csv_has_its_bytes(void **state)
 
 static void event_csv_has_its_bytes(void **state)
 {
-	struct writer *writer = writer_csv_new(directory, TASK, FEW_METRICS);
+	struct writer *writer = writer_csv_new(directory, NULL, TASK, FEW_METRICS);
 	const struct event event = {
 		.name = "fork", .wall_ns = WALL, .tid = 12, .tgid = 12, .comm = "c,d", .detail = "by=7 (c,d)",
 	};
@@ -160,7 +160,7 @@ static void event_csv_has_its_bytes(void **state)
 
 static void old_outputs_stay_until_the_report_begins(void **state)
 {
-	struct writer *writer = writer_csv_new(directory, CPU, 0);
+	struct writer *writer = writer_csv_new(directory, NULL, CPU, 0);
 	int fd;
 
 	(void)state;
@@ -171,10 +171,10 @@ static void old_outputs_stay_until_the_report_begins(void **state)
 	fd = open(path_of("cpu.csv"), O_WRONLY | O_CREAT, 0600);
 	assert_int_equal(write(fd, "precious\n", 9), 9);
 	close(fd);
-	writer = writer_csv_new(directory, CPU, 0);
+	writer = writer_csv_new(directory, NULL, CPU, 0);
 	writer->end(writer, WRITER_DONE);
 	check_file("cpu.csv", "precious\n");
-	writer = writer_csv_new(directory, CPU, 0);
+	writer = writer_csv_new(directory, NULL, CPU, 0);
 	writer->begin(writer);
 	writer->end(writer, WRITER_DONE);
 	check_file("cpu.csv", "Ticks,PID,COMM,ON CPU,OFF CPU,CPU%,TID\n");
@@ -381,9 +381,9 @@ static void a_full_disk_is_an_error(void **state)
 static void unwritable_places_are_refused(void **state)
 {
 	(void)state;
-	assert_null(writer_csv_new("/dev/null/out", CPU, 0));
-	assert_null(writer_csv_new("/proc", CPU, 0));
-	assert_null(writer_csv_new(path_of("no/such"), CPU, 0)); /* one level is created, not two */
+	assert_null(writer_csv_new("/dev/null/out", NULL, CPU, 0));
+	assert_null(writer_csv_new("/proc", NULL, CPU, 0));
+	assert_null(writer_csv_new(path_of("no/such"), NULL, CPU, 0)); /* one level is created, not two */
 	assert_null(writer_json_new(directory, TASK, 0));
 }
 
