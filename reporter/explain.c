@@ -210,8 +210,8 @@ static int read_lines(struct explain *explain, FILE *stream, row_taker take)
 		err = -errno;
 		log_error(NULL, "%s: %s", explain->path, strerror(-err));
 	}
-	if (!err && explain->line == 0)
-		err = refuse(explain, "it is empty (expected a task.csv)");
+	if (!err && explain->column_count == 0)
+		err = refuse(explain, "it has no header (expected a task.csv)");
 	return err;
 }
 
