@@ -40,7 +40,7 @@ struct threshold_rule {
 	double floor;          /* figures below it are never alarming */
 	size_t window;         /* samples that the baseline is made of */
 	size_t warmup;         /* samples before the first verdict */
-	uint64_t for_ns;       /* THRESHOLD_FOR_TWO until it is completed: beyond the limit for so long before an alarm, and within for so long before it clears */
+	uint64_t for_ns;       /* so long beyond the limit before an alarm, and back before it clears; or THRESHOLD_FOR_TWO */
 	bool only;             /* rows of its tasks are written while in alarm only */
 	struct select match;   /* which processes */
 };

@@ -118,7 +118,7 @@ static void make_series(struct series *series)
 	if (series->anomaly != NONE)
 		for (int i = 0; i < ANOMALIES; i++)
 			add_anomaly(series, 300 + i * (GAP + 30) + (int)(uniform() * (GAP - 160)));
-	/* a share of 100 % and no less than nothing; what is idle reads 0 */
+	/* as it is written: hundredths, and no less than nothing */
 	for (int i = 0; i < SAMPLES; i++)
 		series->value[i] = fmax(0, round(series->value[i] * 100) / 100);
 }
@@ -144,7 +144,8 @@ static void make_set(uint64_t which)
 
 /* --- scores */
 
-static void judge_series(const struct threshold_rule *rule, const struct series *series, struct score *score, bool verbose)
+static void judge_series(const struct threshold_rule *rule, const struct series *series, struct score *score,
+			 bool verbose)
 {
 	struct threshold_state *state = threshold_state_new(rule);
 	bool found[ANOMALIES] = { false };

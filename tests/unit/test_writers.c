@@ -140,6 +140,37 @@ static void task_csv_has_its_bytes(void **state)
 		   "9007199254740993\n");
 }
 
+/* KB are 1024 bytes; a file may have a name of its own; rows without figures are those of threads. */
+static void net_csv_has_its_bytes(void **state)
+{
+	char *files[MODULE_TOTAL] = { [MODULE_NET] = "traffic.csv" };
+	struct writer *writer = writer_csv_new(directory, files, MODULE_BIT(MODULE_NET), 0);
+	const uint64_t both = METRIC_BIT(M_task_link_rx_bytes) | METRIC_BIT(M_task_link_tx_bytes);
+	struct row row = full_row();
+
+	(void)state;
+	assert_non_null(writer);
+	assert_int_equal(writer->needs, both);
+	assert_int_equal(writer->deltas, both);
+	writer->begin(writer);
+	write_row(writer, row); /* measured neither */
+	row.present |= both;
+	row.delta_present |= METRIC_BIT(M_task_link_rx_bytes) | METRIC_BIT(M_task_link_tx_bytes);
+	row.delta[M_task_link_rx_bytes] = 1536;
+	row.delta[M_task_link_tx_bytes] = 1;
+	write_row(writer, row);
+	row.delta[M_task_link_tx_bytes] = UINT64_MAX / 2;
+	write_row(writer, row);
+	row.ended = true;
+	row.window_ns = 0;
+	write_row(writer, row);
+	writer->end(writer, WRITER_DONE);
+	check_file("traffic.csv", "Ticks,PID,COMM,RX_KB,TX_KB\n"
+				  "1795319749.711000,4711,plain,1.500,0.001\n"
+				  "1795319749.711000,4711,plain,1.500,9007199254740991.999\n"
+				  "END,4711,plain,,\n");
+}
+
 static void event_csv_has_its_bytes(void **state)
 {
 	struct writer *writer = writer_csv_new(directory, NULL, TASK, FEW_METRICS);
@@ -309,6 +340,49 @@ static void capture_table(bool threads, unsigned int limit, void (*write)(struct
 	dup2(saved, STDOUT_FILENO);
 	close(saved);
 	close(fd);
+}
+
+static const struct alarm alarm = { "t", "task_cpu_percent", "99.50", "30", "12.25", NULL };
+static const struct event alarm_event = {
+	.name = "alarm", .wall_ns = WALL, .tid = 7, .tgid = 7, .comm = "x", .detail = "d", .alarm = &alarm,
+};
+
+static void json_alarms_have_their_figures(void **state)
+{
+	struct writer *writer = writer_json_new(path_of("out.json"), TASK, FEW_METRICS);
+	cJSON *object;
+
+	(void)state;
+	writer->begin(writer);
+	writer->event(writer, &alarm_event);
+	writer->end(writer, WRITER_DONE);
+	object = last_json_line();
+	check_string(object, "event", "alarm");
+	check_string(object, "threshold", "t");
+	check_string(object, "metric", "task_cpu_percent");
+	check_number(object, "value", 99.5);
+	check_number(object, "baseline", 12.25);
+	check_number(object, "limit", 30);
+	assert_false(cJSON_HasObjectItem(object, "cause"));
+	cJSON_Delete(object);
+}
+
+static void write_an_alarm(struct writer *writer)
+{
+	writer->event(writer, &alarm_event);
+}
+
+static void the_table_has_alarms_below_it(void **state)
+{
+	char text[1024];
+	FILE *stream;
+
+	(void)state;
+	capture_table(false, 0, write_an_alarm);
+	stream = fopen(path_of("table"), "r");
+	text[fread(text, 1, sizeof(text) - 1, stream)] = '\0';
+	fclose(stream);
+	assert_non_null(strstr(text, "\nalarm: 7 x: task_cpu_percent 99.50, limit 30, normal 12.25 (t)\n"));
 }
 
 static void write_three_rows(struct writer *writer)
