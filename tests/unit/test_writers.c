@@ -342,9 +342,9 @@ static void capture_table(bool threads, unsigned int limit, void (*write)(struct
 	close(fd);
 }
 
-static const struct alarm alarm = { "t", "task_cpu_percent", "99.50", "30", "12.25", NULL };
+static const struct alarm high_cpu = { "t", "task_cpu_percent", "99.50", "30", "12.25", NULL };
 static const struct event alarm_event = {
-	.name = "alarm", .wall_ns = WALL, .tid = 7, .tgid = 7, .comm = "x", .detail = "d", .alarm = &alarm,
+	.name = "alarm", .wall_ns = WALL, .tid = 7, .tgid = 7, .comm = "x", .detail = "d", .alarm = &high_cpu,
 };
 
 static void json_alarms_have_their_figures(void **state)
@@ -513,11 +513,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(cpu_csv_has_its_bytes),
 		TEST(task_csv_has_its_bytes),
+		TEST(net_csv_has_its_bytes),
 		TEST(event_csv_has_its_bytes),
 		TEST(old_outputs_stay_until_the_report_begins),
 		TEST(json_rows_parse_back),
 		TEST(json_numbers_are_exact),
 		TEST(json_events_and_losses_parse_back),
+		TEST(json_alarms_have_their_figures),
+		TEST(the_table_has_alarms_below_it),
 		TEST(the_table_is_sorted_and_says_what_it_left_out),
 		TEST(a_full_disk_is_an_error),
 		TEST(unwritable_places_are_refused),
