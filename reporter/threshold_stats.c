@@ -42,8 +42,8 @@ void mad_learn(struct mad *mad, double value, size_t window)
 	size_t at;
 
 	if (mad->count == window) {
-		at = lower_bound(sorted, mad->count, aged[mad->oldest]);
 		mad->count--;
+		at = lower_bound(sorted, mad->count, aged[mad->oldest]); /* in the last place if in none before it */
 		memmove(&sorted[at], &sorted[at + 1], (mad->count - at) * sizeof(*sorted));
 		aged[mad->oldest] = value;
 		mad->oldest = (mad->oldest + 1) % window;

@@ -492,7 +492,7 @@ static int make_directory(void **state)
 
 static int remove_files(void **state)
 {
-	static const char *const files[] = { "cpu.csv", "task.csv", "event.csv", "out.json", "table", "long" };
+	static const char *const files[] = { "cpu.csv", "traffic.csv", "task.csv", "event.csv", "out.json", "table", "long" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
