@@ -107,16 +107,27 @@ asan:
 	$(Q)$(MAKE) B=$(B)/asan SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' all unit-tests
 
 # libFuzzer needs everything compiled by clang with its instrumentation, so the few files are compiled again.
-$(B)/fuzz/fuzz_frames: common/frame.c common/wire.c common/arena.c common/metric.c $(B)/gen/taskmon.pb-c.c
-$(B)/fuzz/fuzz_collector_config: collector/config.c common/str.c
+$(B)/fuzz/fuzz_frames: common/frame.c common/wire.c common/arena.c common/metric.c common/str.c $(B)/gen/taskmon.pb-c.c
+$(B)/fuzz/fuzz_collector_config: collector/config.c common/json_file.c common/str.c
+$(B)/fuzz/fuzz_report_config: $(addprefix reporter/,config.c config_thresholds.c options.c option_values.c modules.c select.c \
+	derive.c csv_tables.c output.c threshold_rule.c threshold_judge.c threshold_stats.c) \
+	common/json_file.c common/str.c common/metric.c common/log.c
 $(B)/fuzz/fuzz_smaps: collector/rollup.c collector/access.c
 $(B)/fuzz/%: tests/fuzz/%.c | $(B)/gen/taskmon.pb-c.h
 	@mkdir -p $(@D)
-	$(call say,FUZZ,$<)$(CLANG) $(ALL_CFLAGS) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -Icollector \
-		-o $@ $(filter %.c,$^) $(call pkg_libs,$(COMMON_PKGS) libcjson)
+	$(call say,FUZZ,$<)$(CLANG) $(ALL_CFLAGS) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+		-I$(if $(findstring fuzz_report_,$@),reporter,collector) \
+		-o $@ $(filter %.c,$^) $(call pkg_libs,$(COMMON_PKGS) libcjson popt) -lm
 fuzz: $(FUZZERS)
 
-bench: all workloads
+# Of thresholds, without root.
+$(B)/bench/thresholds: tests/bench/thresholds.c $(REPORTER_OBJS) $(COMMON_OBJS)
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -Ireporter -o $@ $< $(filter-out %/main.o,$(REPORTER_OBJS)) $(COMMON_OBJS) \
+		$(call pkg_libs,$(REPORTER_PKGS)) -lm
+
+bench: all workloads $(B)/bench/thresholds
+	$(Q)$(B)/bench/thresholds
 	$(Q)TASKMON_BUILD=$(B) tests/bench/snapshot
 
 install: all

@@ -61,6 +61,34 @@ static const struct csv_column cpu_columns[] = {
 	{ "OFF CPU", put_off_cpu }, { "CPU%", put_cpu_percent }, { "TID", put_tid },   { NULL, NULL },
 };
 
+/* --- net.csv */
+
+/* Bytes in units of 1024, as thousandths. */
+static void put_kilobytes(struct output *output, const struct row *row, enum metric_id id)
+{
+	uint64_t bytes;
+
+	if (!row_has_delta(row, id))
+		return;
+	bytes = row->delta[id];
+	output_fixed(output, bytes / 1024 * 1000 + (bytes % 1024 * 1000 + 512) / 1024, 3, 3);
+}
+
+static void put_rx_kilobytes(struct output *output, const struct row *row)
+{
+	put_kilobytes(output, row, M_task_link_rx_bytes);
+}
+
+static void put_tx_kilobytes(struct output *output, const struct row *row)
+{
+	put_kilobytes(output, row, M_task_link_tx_bytes);
+}
+
+static const struct csv_column net_columns[] = {
+	{ "Ticks", put_ticks },        { "PID", put_tgid },           { "COMM", put_comm },
+	{ "RX_KB", put_rx_kilobytes }, { "TX_KB", put_tx_kilobytes }, { NULL, NULL },
+};
+
 /* --- task.csv */
 
 static void put_time(struct output *output, const struct row *row)
@@ -110,6 +138,13 @@ const struct csv_table csv_tables[] = {
 		.deltas = METRIC_BIT(M_task_on_cpu_ns) | METRIC_BIT(M_task_off_cpu_ns),
 	},
 	{
+		.module = MODULE_NET,
+		.columns = net_columns,
+		.windows_only = true,
+		.measured_only = true,
+		.deltas = METRIC_BIT(M_task_link_rx_bytes) | METRIC_BIT(M_task_link_tx_bytes),
+	},
+	{
 		.module = MODULE_TASK,
 		.columns = task_columns,
 		.all_metrics = true,
@@ -148,6 +183,8 @@ static void put_metric(struct output *output, const struct row *row, enum metric
 void csv_put_row(struct output *output, const struct csv_table *table, uint64_t metric_set, const struct row *row)
 {
 	if (table->windows_only && row->window_ns == 0 && !row->ended)
+		return;
+	if (table->measured_only && !(row->present & table->deltas))
 		return;
 	for (const struct csv_column *column = table->columns; column->name; column++) {
 		if (column != table->columns)

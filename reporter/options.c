@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "config.h"
 #include "metric.h"
 #include "modules.h"
 #include "option_values.h"
@@ -96,6 +97,17 @@ static int set_socket(struct options *options, const char *value, char *error, s
 	return value_text(value, "the path of a socket", &options->socket_path, error, size);
 }
 
+static int set_config(struct options *options, const char *value, char *error, size_t size)
+{
+	return value_text(value, "a file", &options->config_path, error, size);
+}
+
+static int set_explain(struct options *options, const char *value, char *error, size_t size)
+{
+	options->action = ACTION_EXPLAIN_THRESHOLD;
+	return value_text(value, "a task.csv", &options->explain_path, error, size);
+}
+
 static int set_list(struct options *options, const char *value, char *error, size_t size)
 {
 	static const struct {
@@ -141,6 +153,8 @@ enum option_id {
 	OPTION_DURATION,
 	OPTION_CSV,
 	OPTION_JSON,
+	OPTION_CONFIG,
+	OPTION_EXPLAIN,
 	OPTION_SOCKET,
 	OPTION_LIST,
 	OPTION_VERSION,
@@ -165,6 +179,8 @@ static const struct {
 	[OPTION_DURATION] = { .value = set_duration },
 	[OPTION_CSV] = { .value = set_csv },
 	[OPTION_JSON] = { .value = set_json },
+	[OPTION_CONFIG] = { .value = set_config },
+	[OPTION_EXPLAIN] = { .value = set_explain },
 	[OPTION_SOCKET] = { .value = set_socket },
 	[OPTION_LIST] = { .value = set_list },
 	[OPTION_VERSION] = { .flag = set_version },
@@ -179,12 +195,15 @@ static const struct poptOption table[] = {
 	{ "children", '\0', POPT_ARG_NONE, NULL, OPTION_CHILDREN, "follow what these start (the default for COMMAND)", NULL },
 	{ "no-children", '\0', POPT_ARG_NONE, NULL, OPTION_NO_CHILDREN, "do not (the default for --pid)", NULL },
 	{ "threads", 't', POPT_ARG_NONE, NULL, OPTION_THREADS, "a row per thread, not per process", NULL },
-	{ "modules", 'm', POPT_ARG_STRING, NULL, OPTION_MODULES, "what to report: task,cpu (the default is both)", "LIST" },
+	{ "modules", 'm', POPT_ARG_STRING, NULL, OPTION_MODULES, "what to report: task,cpu (the default) or net", "LIST" },
 	{ "metrics", '\0', POPT_ARG_STRING, NULL, OPTION_METRICS, "of the task module: names, free (default) or all", "LIST" },
 	{ "interval", 'i', POPT_ARG_STRING, NULL, OPTION_INTERVAL, "between two samples: 0.1 to 3600, default 5", "SECONDS" },
 	{ "duration", 'd', POPT_ARG_STRING, NULL, OPTION_DURATION, "end after this time; COMMAND is left running", "SECONDS" },
 	{ "csv", '\0', POPT_ARG_STRING, NULL, OPTION_CSV, "a CSV file per module and event.csv in DIR", "DIR" },
 	{ "json", '\0', POPT_ARG_STRING, NULL, OPTION_JSON, "JSON Lines into FILE or to standard output", "FILE|-" },
+	{ "config", 'c', POPT_ARG_STRING, NULL, OPTION_CONFIG, "settings and thresholds; options win over it", "FILE" },
+	{ "explain-threshold", '\0', POPT_ARG_STRING, NULL, OPTION_EXPLAIN,
+	  "which alarms the thresholds of -c would have raised over a task.csv", "FILE" },
 	{ "socket", 's', POPT_ARG_STRING, NULL, OPTION_SOCKET, "of the collector, default " SOCKET_DEFAULT, "PATH" },
 	{ "list", '\0', POPT_ARG_STRING, NULL, OPTION_LIST, "what there is, and end", "metrics|modules|tasks" },
 	{ "version", '\0', POPT_ARG_NONE, NULL, OPTION_VERSION, "print the version and end", NULL },
@@ -233,6 +252,42 @@ static int parse_own(struct options *options, int argc, char **argv, char *error
 	return err;
 }
 
+int options_set(struct options *options, const char *name, const char *value, char *error, size_t error_size)
+{
+	for (const struct poptOption *option = table; option->longName; option++)
+		if (strcmp(option->longName, name) == 0 && setters[option->val].value)
+			return setters[option->val].value(options, value, error, error_size);
+	return -EINVAL;
+}
+
+static int init(struct options *options)
+{
+	*options = (struct options){
+		.modules = MODULES_DEFAULT,
+		.metrics = metric_set_of_cost(METRIC_FREE),
+		.interval_ns = 5000000000,
+		.socket_path = strdup(SOCKET_DEFAULT),
+	};
+	return options->socket_path ? 0 : -ENOMEM;
+}
+
+/* The command line goes first to find the file, and again to win over it. */
+static int parse_with_config(struct options *options, int argc, char **argv, char *error, size_t size)
+{
+	char *path = options->config_path;
+	int err;
+
+	options->config_path = NULL;
+	options_free(options);
+	err = init(options);
+	if (!err)
+		err = config_read(options, path, error, size);
+	if (!err)
+		err = parse_own(options, argc, argv, error, size);
+	free(path);
+	return err;
+}
+
 static bool wants_selection(const struct options *options)
 {
 	return options->action == ACTION_REPORT || options->action == ACTION_LIST_TASKS;
@@ -253,22 +308,22 @@ static int check_selection(struct options *options, char *error, size_t size)
 
 int options_parse(struct options *options, int argc, char **argv, char *error, size_t error_size)
 {
-	int own = 1, err;
+	int own = 1, err = init(options);
 
-	*options = (struct options){
-		.modules = MODULES_DEFAULT,
-		.metrics = metric_set_of_cost(METRIC_FREE),
-		.interval_ns = 5000000000,
-		.socket_path = strdup(SOCKET_DEFAULT),
-	};
-	if (!options->socket_path)
-		return -ENOMEM;
+	if (err)
+		return err;
 	/* popt would mix what stands after -- with stray words before it */
 	while (own < argc && strcmp(argv[own], "--") != 0)
 		own++;
 	err = parse_own(options, own, argv, error, error_size);
+	if (!err && options->config_path && options->action != ACTION_HELP && options->action != ACTION_VERSION)
+		err = parse_with_config(options, own, argv, error, error_size);
 	if (err)
 		return err;
+	if (options->action == ACTION_EXPLAIN_THRESHOLD && !options->thresholds.count) {
+		snprintf(error, error_size, "--explain-threshold: there are none (expected -c with \"thresholds\")");
+		return -EINVAL;
+	}
 	if (own + 1 < argc) {
 		options->command = argv + own + 1;
 	} else if (own < argc && wants_selection(options)) {
@@ -291,6 +346,15 @@ void options_free(struct options *options)
 	free(options->csv_dir);
 	free(options->json_path);
 	free(options->socket_path);
+	free(options->config_path);
+	free(options->explain_path);
+	for (int id = 0; id < MODULE_TOTAL; id++)
+		free(options->files[id]);
+	for (size_t i = 0; i < options->probe_count; i++)
+		free(options->probes[i]);
+	free(options->probes);
+	free(options->probe_variables);
+	threshold_rules_free(&options->thresholds);
 	*options = (struct options){ 0 };
 }
 

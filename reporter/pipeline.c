@@ -22,6 +22,8 @@ struct pipeline {
 	bool knows_processes; /* whose end is waited for, or by which threads are judged */
 	struct processes *processes;
 	struct derive *derive;
+	const struct threshold_rules *rules;
+	struct thresholds *thresholds;
 	struct writer *writers[WRITERS_MAX];
 	size_t writer_count;
 };
@@ -44,7 +46,7 @@ static int add_writers(struct pipeline *pipeline, const struct options *options)
 		return add_writer(pipeline,
 				  writer_table_new(options->threads, options->all ? TABLE_ROWS_OF_ALL : 0));
 	if (options->csv_dir)
-		err = add_writer(pipeline, writer_csv_new(options->csv_dir, options->modules, options->metrics));
+		err = add_writer(pipeline, writer_csv_new(options->csv_dir, options->files, options->modules, options->metrics));
 	if (!err && options->json_path)
 		err = add_writer(pipeline, writer_json_new(options->json_path, options->modules, options->metrics));
 	return err;
@@ -52,11 +54,21 @@ static int add_writers(struct pipeline *pipeline, const struct options *options)
 
 static uint64_t wanted_deltas(const struct pipeline *pipeline)
 {
-	uint64_t deltas = 0;
+	uint64_t deltas = threshold_rules_deltas(pipeline->rules);
 
 	for (size_t i = 0; i < pipeline->writer_count; i++)
 		deltas |= pipeline->writers[i]->deltas;
 	return deltas;
+}
+
+static int write_event(void *context, const struct event *event)
+{
+	struct pipeline *pipeline = context;
+	int err = 0;
+
+	for (size_t i = 0; !err && i < pipeline->writer_count; i++)
+		err = pipeline->writers[i]->event(pipeline->writers[i], event);
+	return err;
 }
 
 struct pipeline *pipeline_new(const struct options *options)
@@ -66,6 +78,7 @@ struct pipeline *pipeline_new(const struct options *options)
 	if (!pipeline)
 		goto no_memory;
 	pipeline->select = &options->select;
+	pipeline->rules = &options->thresholds;
 	pipeline->follows_children = options->all || options_follow_children(options);
 	pipeline->knows_processes = !options->all || select_narrows(&options->select);
 	pipeline->shows_baseline = options->action == ACTION_LIST_TASKS;
@@ -75,7 +88,8 @@ struct pipeline *pipeline_new(const struct options *options)
 	}
 	pipeline->processes = processes_new();
 	pipeline->derive = derive_new(wanted_deltas(pipeline), options->threads);
-	if (pipeline->processes && pipeline->derive)
+	pipeline->thresholds = thresholds_new(pipeline->rules, options->interval_ns, write_event, pipeline);
+	if (pipeline->processes && pipeline->derive && pipeline->thresholds)
 		return pipeline;
 
 no_memory:
@@ -96,6 +110,7 @@ int pipeline_free(struct pipeline *pipeline)
 
 		err = err ? err : ended;
 	}
+	thresholds_free(pipeline->thresholds);
 	derive_free(pipeline->derive);
 	processes_free(pipeline->processes);
 	free(pipeline);
@@ -104,7 +119,7 @@ int pipeline_free(struct pipeline *pipeline)
 
 uint64_t pipeline_needs(const struct pipeline *pipeline)
 {
-	uint64_t needs = wanted_deltas(pipeline);
+	uint64_t needs = wanted_deltas(pipeline) | threshold_rules_needs(pipeline->rules);
 
 	for (size_t i = 0; i < pipeline->writer_count; i++)
 		needs |= pipeline->writers[i]->needs;
@@ -144,7 +159,7 @@ static int note_process(struct pipeline *pipeline, const struct row *row, bool s
 
 int pipeline_row(struct pipeline *pipeline, struct row *row)
 {
-	bool selected = select_row(pipeline->select, row);
+	bool selected = select_row(pipeline->select, row), passes = true;
 	/* of all rows: a process that takes a selected name has a window then */
 	int err = derive_row(pipeline->derive, row);
 
@@ -152,8 +167,13 @@ int pipeline_row(struct pipeline *pipeline, struct row *row)
 		err = note_process(pipeline, row, selected);
 	if (err)
 		return out_of_memory(err);
-	if (!selected || (row->baseline && !pipeline->shows_baseline) || !threshold_row(row))
+	if (!selected)
 		return 0;
+	err = thresholds_row(pipeline->thresholds, row, &passes);
+	if (err == -ENOMEM)
+		return out_of_memory(err);
+	if (!passes || (row->baseline && !pipeline->shows_baseline))
+		return err;
 	for (size_t i = 0; !err && i < pipeline->writer_count; i++)
 		err = pipeline->writers[i]->row(pipeline->writers[i], row);
 	return err;
@@ -181,13 +201,11 @@ int pipeline_event(struct pipeline *pipeline, const struct event *event)
 
 	if (!err)
 		err = derive_event(pipeline->derive, event);
+	if (!err)
+		err = thresholds_event(pipeline->thresholds, event);
 	if (err)
 		return out_of_memory(err);
-	if (!select_event(pipeline->select, event, selected))
-		return 0;
-	for (size_t i = 0; !err && i < pipeline->writer_count; i++)
-		err = pipeline->writers[i]->event(pipeline->writers[i], event);
-	return err;
+	return select_event(pipeline->select, event, selected) ? write_event(pipeline, event) : 0;
 }
 
 int pipeline_loss(struct pipeline *pipeline, const struct loss *loss)
@@ -201,7 +219,7 @@ int pipeline_loss(struct pipeline *pipeline, const struct loss *loss)
 
 int pipeline_tick_complete(struct pipeline *pipeline, uint64_t tick_ns)
 {
-	int err = 0;
+	int err = thresholds_tick_complete(pipeline->thresholds);
 
 	derive_tick_complete(pipeline->derive, tick_ns);
 	processes_tick_complete(pipeline->processes);

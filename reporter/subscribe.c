@@ -72,13 +72,19 @@ int subscribe_end(struct link *link, uint32_t feed)
 
 void subscribe_warn(const Taskmon__Welcome *welcome, const struct options *options)
 {
+	uint64_t wanted = options->modules & MODULE_BIT(MODULE_TASK) ? options->metrics : 0;
 	struct wire_catalogue catalogue;
 
-	if (!(options->modules & MODULE_BIT(MODULE_TASK)) || !(options->csv_dir || options->json_path))
+	if (!options->csv_dir && !options->json_path)
 		return;
+	if (options->threads && (options->modules & MODULE_BIT(MODULE_NET)))
+		log_warning(NULL, "net has figures of processes only: with --threads there are none");
+	for (int id = 0; id < MODULE_TOTAL; id++)
+		if (options->modules & MODULE_BIT(id))
+			wanted |= modules[id].needs;
 	wire_read_catalogue(welcome, &catalogue);
 	for (int id = 0; id < METRIC_TOTAL; id++) {
-		if (!(options->metrics & METRIC_BIT(id)))
+		if (!(wanted & METRIC_BIT(id)))
 			continue;
 		if (catalogue.metric_to_id[id] < 0)
 			log_warning(NULL, "%s stays empty: the collector does not know it", metrics[id].name);

@@ -32,10 +32,11 @@ struct writer {
 /**
  * The writers that there are. NULL after the cause has been logged.
  *
- * `modules` is a set of enum module_id, `metrics` one of enum metric_id: --modules and --metrics. `directory` is
+ * `files`, by enum module_id, are names of CSV files within the directory, or absolute; NULL, of one or of all: as the
+ * module says. `modules` is a set of enum module_id, `metrics` one of enum metric_id: --modules and --metrics. `directory` is
  * created if it is missing, `path` may be "-". `limit`: of more tasks than this, show only the busiest; 0: all.
  */
-struct writer *writer_csv_new(const char *directory, unsigned int modules, uint64_t metrics);
+struct writer *writer_csv_new(const char *directory, char *const *files, unsigned int modules, uint64_t metrics);
 struct writer *writer_json_new(const char *path, unsigned int modules, uint64_t metrics);
 struct writer *writer_table_new(bool threads, unsigned int limit);
 struct writer *writer_tasks_new(bool threads); /* --list tasks */

@@ -93,7 +93,7 @@ static struct output *open_in(const char *directory, const char *file)
 	struct output *output = NULL;
 	char *path;
 
-	if (asprintf(&path, "%s/%s", directory, file) < 0) {
+	if (asprintf(&path, "%s%s%s", file[0] == '/' ? "" : directory, file[0] == '/' ? "" : "/", file) < 0) {
 		log_error(NULL, "out of memory");
 		return NULL;
 	}
@@ -102,7 +102,7 @@ static struct output *open_in(const char *directory, const char *file)
 	return output;
 }
 
-struct writer *writer_csv_new(const char *directory, unsigned int module_set, uint64_t metrics)
+struct writer *writer_csv_new(const char *directory, char *const *files, unsigned int module_set, uint64_t metrics)
 {
 	struct csv_writer *csv;
 
@@ -123,11 +123,12 @@ struct writer *writer_csv_new(const char *directory, unsigned int module_set, ui
 	for (unsigned int i = 0; i < csv_table_count; i++) {
 		const struct csv_table *table = &csv_tables[i];
 		const struct module *module = &modules[table->module];
+		const char *file = files && files[table->module] ? files[table->module] : module->file;
 
 		if (!(module_set & MODULE_BIT(table->module)))
 			continue;
 		csv->files[csv->file_count].table = table;
-		csv->files[csv->file_count].output = open_in(directory, module->file);
+		csv->files[csv->file_count].output = open_in(directory, file);
 		if (!csv->files[csv->file_count].output)
 			goto failed;
 		csv->file_count++;

@@ -109,6 +109,19 @@ static int json_row(struct writer *writer, const struct row *row)
 	return finish_line(json, object, ok);
 }
 
+static bool add_text(cJSON *object, const char *key, const char *text)
+{
+	return !text || cJSON_AddStringToObject(object, key, text);
+}
+
+static bool add_alarm(cJSON *object, const struct alarm *alarm)
+{
+	return !alarm || (add_text(object, "threshold", alarm->threshold) && add_text(object, "metric", alarm->metric) &&
+			  cJSON_AddRawToObject(object, "value", alarm->value) &&
+			  (!alarm->baseline || cJSON_AddRawToObject(object, "baseline", alarm->baseline)) &&
+			  cJSON_AddRawToObject(object, "limit", alarm->limit) && add_text(object, "cause", alarm->cause));
+}
+
 static int json_event(struct writer *writer, const struct event *event)
 {
 	struct json_writer *json = (struct json_writer *)writer;
@@ -121,7 +134,8 @@ static int json_event(struct writer *writer, const struct event *event)
 		  cJSON_AddStringToObject(object, "comm", event->comm) &&
 		  add_u64(object, "start_time", event->start_time_ns) &&
 		  add_u64(object, "uid", event->uid) &&
-		  cJSON_AddStringToObject(object, "detail", event->detail);
+		  cJSON_AddStringToObject(object, "detail", event->detail) &&
+		  add_alarm(object, event->alarm);
 
 	return finish_line(json, object, ok);
 }
@@ -165,10 +179,11 @@ struct writer *writer_json_new(const char *path, unsigned int module_set, uint64
 	}
 	if (module_set & MODULE_BIT(MODULE_TASK))
 		json->metrics |= metric_set;
-	if (module_set & MODULE_BIT(MODULE_CPU)) {
-		json->metrics |= modules[MODULE_CPU].needs;
+	for (int id = 0; id < MODULE_TOTAL; id++)
+		if (module_set & MODULE_BIT(id))
+			json->metrics |= modules[id].needs;
+	if (module_set & MODULE_BIT(MODULE_CPU))
 		json->writer.deltas = METRIC_BIT(M_task_on_cpu_ns);
-	}
 	json->writer.name = "json";
 	json->writer.needs = json->metrics;
 	json->writer.begin = json_begin;

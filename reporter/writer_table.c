@@ -37,6 +37,8 @@ struct table_writer {
 	size_t count, capacity;
 	struct loss *losses; /* of this tick */
 	size_t loss_count;
+	char **alarms; /* of this tick, in print */
+	size_t alarm_count;
 };
 
 static int no_memory(void)
@@ -95,10 +97,25 @@ static int table_row(struct writer *writer, const struct row *row)
 	return 0;
 }
 
-/* The outputs of --csv and --json have the events; here they would tear the table apart. */
+/* The outputs of --csv and --json have all events; here they would tear the table apart. Alarms stand below it. */
 static int table_event(struct writer *writer, const struct event *event)
 {
-	(void)writer, (void)event;
+	struct table_writer *table = (struct table_writer *)writer;
+	const struct alarm *alarm = event->alarm;
+	char **grown;
+
+	if (!alarm)
+		return 0;
+	grown = reallocarray(table->alarms, table->alarm_count + 1, sizeof(*grown));
+	if (!grown)
+		return no_memory();
+	table->alarms = grown;
+	if (asprintf(&grown[table->alarm_count], "%s: %u %s: %s %s, limit %s%s%s%s%s (%s)", event->name, event->tid,
+		     event->comm, alarm->metric, alarm->value, alarm->limit, alarm->baseline ? ", normal " : "",
+		     alarm->baseline ? alarm->baseline : "", alarm->cause ? ", " : "", alarm->cause ? alarm->cause : "",
+		     alarm->threshold) < 0)
+		return no_memory();
+	table->alarm_count++;
 	return 0;
 }
 
@@ -212,8 +229,13 @@ static int put_tick(struct table_writer *table)
 		output_text(table->output, text);
 		output_line_end(table->output);
 	}
+	for (size_t i = 0; i < table->alarm_count; i++) {
+		output_text(table->output, table->alarms[i]);
+		output_line_end(table->output);
+		free(table->alarms[i]);
+	}
 	output_line_end(table->output);
-	table->count = table->loss_count = 0;
+	table->count = table->loss_count = table->alarm_count = 0;
 	table->tick_wall_ns = 0;
 	return output_flush(table->output);
 }
@@ -223,20 +245,26 @@ static int table_begin(struct writer *writer)
 	return output_begin(((struct table_writer *)writer)->output);
 }
 
+static bool has_something(const struct table_writer *table)
+{
+	return table->count || table->loss_count || table->alarm_count;
+}
+
 static int table_end(struct writer *writer, enum writer_end how)
 {
 	struct table_writer *table = (struct table_writer *)writer;
 	int err;
 
 	if (how == WRITER_TICK)
-		return table->count || table->loss_count ? put_tick(table) : 0;
-	/* final rows and losses after the last tick */
-	if (table->count || table->loss_count)
+		return has_something(table) ? put_tick(table) : 0;
+	/* final rows, losses and alarms after the last tick */
+	if (has_something(table))
 		put_tick(table);
 	err = output_close(table->output);
 	people_users_free(table->users);
 	free(table->rows);
 	free(table->losses);
+	free(table->alarms);
 	free(table);
 	return err;
 }

@@ -74,7 +74,7 @@ class Usage(SharedCollector):
         helped = self.workload(program("taskmon-report"), "--help")
         helped.wait()
         for word in ("--pid", "--name", "--user", "--all", "--children", "--threads", "--modules", "--metrics", "--interval",
-                     "--duration", "--csv", "--json", "--socket", "--list", "--version"):
+                     "--duration", "--csv", "--json", "--config", "--explain-threshold", "--socket", "--list", "--version"):
             self.assertIn(word, helped.stdout)
 
     def test_lists(self):

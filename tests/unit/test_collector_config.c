@@ -52,7 +52,11 @@ static void mistakes_are_told_with_their_line(void **state)
 	static const struct {
 		const char *text, *error;
 	} cases[] = {
-		{ "{\n\n \"sokcet\": \"/x\" }", ":3: unknown key \"sokcet\"" },
+		{ "{\n\n \"sokcet\": \"/x\" }", ":3: unknown key \"sokcet\" (did you mean \"socket\"?)" },
+		{ "{ \"frobnicate\": 1 }", ":1: unknown key \"frobnicate\"" },
+		{ "{ \"group\": 1,\n\"others\":\"own\",\n \"others\": \"deny\" }", ":3: \"others\" is there twice, first in line 2" },
+		{ "{ # of the group\n \"group\": 1 }", ":1: not valid JSON (it has no comments)" },
+		{ "{ \"others\":\n \"group\",\n \"group\": 1 }", ":1: \"others\": expected \"own\" or \"deny\"" },
 		{ "{\n \"max_clients\": 0 }", ":2: \"max_clients\": expected a whole number from 1 to 4096" },
 		{ "{ \"max_clients\": 1.5 }", ":1: \"max_clients\": expected a whole number from 1 to 4096" },
 		{ "{ \"max_clients\": \"7\" }", ":1: \"max_clients\": expected a whole number from 1 to 4096" },

@@ -85,7 +85,7 @@ static void write_row(struct writer *writer, struct row row)
 
 static void cpu_csv_has_its_bytes(void **state)
 {
-	struct writer *writer = writer_csv_new(directory, CPU, FEW_METRICS);
+	struct writer *writer = writer_csv_new(directory, NULL, CPU, FEW_METRICS);
 	struct row row = full_row();
 
 	(void)state;
@@ -122,7 +122,7 @@ static void cpu_csv_has_its_bytes(void **state)
 
 static void task_csv_has_its_bytes(void **state)
 {
-	struct writer *writer = writer_csv_new(directory, TASK, FEW_METRICS);
+	struct writer *writer = writer_csv_new(directory, NULL, TASK, FEW_METRICS);
 	struct row row = full_row();
 
 	(void)state;
@@ -140,9 +140,40 @@ static void task_csv_has_its_bytes(void **state)
 		   "9007199254740993\n");
 }
 
+/* KB are 1024 bytes; a file may have a name of its own; rows without figures are those of threads. */
+static void net_csv_has_its_bytes(void **state)
+{
+	char *files[MODULE_TOTAL] = { [MODULE_NET] = "traffic.csv" };
+	struct writer *writer = writer_csv_new(directory, files, MODULE_BIT(MODULE_NET), 0);
+	const uint64_t both = METRIC_BIT(M_task_link_rx_bytes) | METRIC_BIT(M_task_link_tx_bytes);
+	struct row row = full_row();
+
+	(void)state;
+	assert_non_null(writer);
+	assert_int_equal(writer->needs, both);
+	assert_int_equal(writer->deltas, both);
+	writer->begin(writer);
+	write_row(writer, row); /* measured neither */
+	row.present |= both;
+	row.delta_present |= METRIC_BIT(M_task_link_rx_bytes) | METRIC_BIT(M_task_link_tx_bytes);
+	row.delta[M_task_link_rx_bytes] = 1536;
+	row.delta[M_task_link_tx_bytes] = 1;
+	write_row(writer, row);
+	row.delta[M_task_link_tx_bytes] = UINT64_MAX / 2;
+	write_row(writer, row);
+	row.ended = true;
+	row.window_ns = 0;
+	write_row(writer, row);
+	writer->end(writer, WRITER_DONE);
+	check_file("traffic.csv", "Ticks,PID,COMM,RX_KB,TX_KB\n"
+				  "1795319749.711000,4711,plain,1.500,0.001\n"
+				  "1795319749.711000,4711,plain,1.500,9007199254740991.999\n"
+				  "END,4711,plain,,\n");
+}
+
 static void event_csv_has_its_bytes(void **state)
 {
-	struct writer *writer = writer_csv_new(directory, TASK, FEW_METRICS);
+	struct writer *writer = writer_csv_new(directory, NULL, TASK, FEW_METRICS);
 	const struct event event = {
 		.name = "fork", .wall_ns = WALL, .tid = 12, .tgid = 12, .comm = "c,d", .detail = "by=7 (c,d)",
 	};
@@ -160,7 +191,7 @@ static void event_csv_has_its_bytes(void **state)
 
 static void old_outputs_stay_until_the_report_begins(void **state)
 {
-	struct writer *writer = writer_csv_new(directory, CPU, 0);
+	struct writer *writer = writer_csv_new(directory, NULL, CPU, 0);
 	int fd;
 
 	(void)state;
@@ -171,10 +202,10 @@ static void old_outputs_stay_until_the_report_begins(void **state)
 	fd = open(path_of("cpu.csv"), O_WRONLY | O_CREAT, 0600);
 	assert_int_equal(write(fd, "precious\n", 9), 9);
 	close(fd);
-	writer = writer_csv_new(directory, CPU, 0);
+	writer = writer_csv_new(directory, NULL, CPU, 0);
 	writer->end(writer, WRITER_DONE);
 	check_file("cpu.csv", "precious\n");
-	writer = writer_csv_new(directory, CPU, 0);
+	writer = writer_csv_new(directory, NULL, CPU, 0);
 	writer->begin(writer);
 	writer->end(writer, WRITER_DONE);
 	check_file("cpu.csv", "Ticks,PID,COMM,ON CPU,OFF CPU,CPU%,TID\n");
@@ -311,6 +342,49 @@ static void capture_table(bool threads, unsigned int limit, void (*write)(struct
 	close(fd);
 }
 
+static const struct alarm high_cpu = { "t", "task_cpu_percent", "99.50", "30", "12.25", NULL };
+static const struct event alarm_event = {
+	.name = "alarm", .wall_ns = WALL, .tid = 7, .tgid = 7, .comm = "x", .detail = "d", .alarm = &high_cpu,
+};
+
+static void json_alarms_have_their_figures(void **state)
+{
+	struct writer *writer = writer_json_new(path_of("out.json"), TASK, FEW_METRICS);
+	cJSON *object;
+
+	(void)state;
+	writer->begin(writer);
+	writer->event(writer, &alarm_event);
+	writer->end(writer, WRITER_DONE);
+	object = last_json_line();
+	check_string(object, "event", "alarm");
+	check_string(object, "threshold", "t");
+	check_string(object, "metric", "task_cpu_percent");
+	check_number(object, "value", 99.5);
+	check_number(object, "baseline", 12.25);
+	check_number(object, "limit", 30);
+	assert_false(cJSON_HasObjectItem(object, "cause"));
+	cJSON_Delete(object);
+}
+
+static void write_an_alarm(struct writer *writer)
+{
+	writer->event(writer, &alarm_event);
+}
+
+static void the_table_has_alarms_below_it(void **state)
+{
+	char text[1024];
+	FILE *stream;
+
+	(void)state;
+	capture_table(false, 0, write_an_alarm);
+	stream = fopen(path_of("table"), "r");
+	text[fread(text, 1, sizeof(text) - 1, stream)] = '\0';
+	fclose(stream);
+	assert_non_null(strstr(text, "\nalarm: 7 x: task_cpu_percent 99.50, limit 30, normal 12.25 (t)\n"));
+}
+
 static void write_three_rows(struct writer *writer)
 {
 	struct row row = full_row();
@@ -381,9 +455,9 @@ static void a_full_disk_is_an_error(void **state)
 static void unwritable_places_are_refused(void **state)
 {
 	(void)state;
-	assert_null(writer_csv_new("/dev/null/out", CPU, 0));
-	assert_null(writer_csv_new("/proc", CPU, 0));
-	assert_null(writer_csv_new(path_of("no/such"), CPU, 0)); /* one level is created, not two */
+	assert_null(writer_csv_new("/dev/null/out", NULL, CPU, 0));
+	assert_null(writer_csv_new("/proc", NULL, CPU, 0));
+	assert_null(writer_csv_new(path_of("no/such"), NULL, CPU, 0)); /* one level is created, not two */
 	assert_null(writer_json_new(directory, TASK, 0));
 }
 
@@ -418,7 +492,7 @@ static int make_directory(void **state)
 
 static int remove_files(void **state)
 {
-	static const char *const files[] = { "cpu.csv", "task.csv", "event.csv", "out.json", "table", "long" };
+	static const char *const files[] = { "cpu.csv", "traffic.csv", "task.csv", "event.csv", "out.json", "table", "long" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
@@ -439,11 +513,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(cpu_csv_has_its_bytes),
 		TEST(task_csv_has_its_bytes),
+		TEST(net_csv_has_its_bytes),
 		TEST(event_csv_has_its_bytes),
 		TEST(old_outputs_stay_until_the_report_begins),
 		TEST(json_rows_parse_back),
 		TEST(json_numbers_are_exact),
 		TEST(json_events_and_losses_parse_back),
+		TEST(json_alarms_have_their_figures),
+		TEST(the_table_has_alarms_below_it),
 		TEST(the_table_is_sorted_and_says_what_it_left_out),
 		TEST(a_full_disk_is_an_error),
 		TEST(unwritable_places_are_refused),
