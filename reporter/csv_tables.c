@@ -196,3 +196,14 @@ void csv_put_loss(struct output *output, const struct loss *loss)
 	output_u64(output, loss->count);
 	output_line_end(output);
 }
+
+void csv_put_gap(struct output *output, const struct gap *gap)
+{
+	output_time(output, gap->wall_ns);
+	output_text(output, ",gap,,,,since=");
+	output_time(output, gap->since_wall_ns);
+	output_text(output, " (");
+	output_text(output, gap->cause);
+	output_char(output, ')');
+	output_line_end(output);
+}

@@ -37,5 +37,6 @@ void csv_put_row(struct output *output, const struct csv_table *table, uint64_t 
 void csv_put_event_header(struct output *output);
 void csv_put_event(struct output *output, const struct event *event);
 void csv_put_loss(struct output *output, const struct loss *loss);
+void csv_put_gap(struct output *output, const struct gap *gap);
 
 #endif

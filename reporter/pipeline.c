@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "alive.h"
 #include "derive.h"
 #include "log.h"
 #include "processes.h"
@@ -135,8 +136,13 @@ static int note_process(struct pipeline *pipeline, const struct row *row, bool s
 {
 	if (!pipeline->knows_processes)
 		return 0;
-	if (!row->ended)
-		return processes_seen(pipeline->processes, row->tgid, row->time_ns, selected);
+	if (!row->ended) {
+		int err = processes_seen(pipeline->processes, row->tgid, row->time_ns, selected);
+
+		if (!err && row->tid == row->tgid)
+			processes_identify(pipeline->processes, row->tgid, row->start_time_ns, row->ppid);
+		return err;
+	}
 	if (row->process_ended)
 		processes_ended(pipeline->processes, row->tgid, row->time_ns);
 	return 0;
@@ -167,8 +173,13 @@ static int judge_event(struct pipeline *pipeline, const struct event *event, boo
 		return 0;
 	}
 	*selected = select_process(pipeline->select, event->comm, event->uid);
-	if (event->started && pipeline->follows_children && pipeline->knows_processes)
-		return processes_started(pipeline->processes, event->tgid, event->time_ns, *selected);
+	if (event->started && pipeline->follows_children && pipeline->knows_processes) {
+		int err = processes_started(pipeline->processes, event->tgid, event->time_ns, *selected);
+
+		if (!err)
+			processes_identify(pipeline->processes, event->tgid, event->start_time_ns, 0);
+		return err;
+	}
 	if (event->renamed)
 		processes_judged(pipeline->processes, event->tgid, *selected);
 	return 0;
@@ -199,18 +210,50 @@ int pipeline_loss(struct pipeline *pipeline, const struct loss *loss)
 	return err;
 }
 
-int pipeline_tick_complete(struct pipeline *pipeline, uint64_t tick_ns)
+static int flush_writers(struct pipeline *pipeline)
 {
 	int err = 0;
 
-	derive_tick_complete(pipeline->derive, tick_ns);
-	processes_tick_complete(pipeline->processes);
 	for (size_t i = 0; !err && i < pipeline->writer_count; i++)
 		err = pipeline->writers[i]->end(pipeline->writers[i], WRITER_TICK);
 	return err;
 }
 
+int pipeline_gap(struct pipeline *pipeline, const struct gap *gap)
+{
+	int err = 0;
+
+	derive_restart(pipeline->derive);
+	processes_restart(pipeline->processes);
+	for (size_t i = 0; !err && i < pipeline->writer_count; i++)
+		err = pipeline->writers[i]->gap(pipeline->writers[i], gap);
+	return err ? err : flush_writers(pipeline);
+}
+
+int pipeline_tick_complete(struct pipeline *pipeline, uint64_t tick_ns)
+{
+	derive_tick_complete(pipeline->derive, tick_ns);
+	processes_tick_complete(pipeline->processes);
+	return flush_writers(pipeline);
+}
+
 size_t pipeline_live(const struct pipeline *pipeline)
 {
 	return processes_count(pipeline->processes);
+}
+
+bool pipeline_forget(struct pipeline *pipeline, uint32_t tgid)
+{
+	return processes_forget(pipeline->processes, tgid);
+}
+
+void pipeline_forget_gone(struct pipeline *pipeline)
+{
+	if (alive_can_tell())
+		processes_prune(pipeline->processes, alive_is_gone);
+}
+
+size_t pipeline_roots(const struct pipeline *pipeline, uint32_t *tgids, uint64_t *start_times_ns, size_t room)
+{
+	return processes_roots(pipeline->processes, tgids, start_times_ns, room);
 }

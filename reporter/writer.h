@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Last stage: a writer is five functions and what it needs to be given. Each function returns 0 or a negative errno
+ * Last stage: a writer is six functions and what it needs to be given. Each function returns 0 or a negative errno
  * after it has logged which output failed.
  */
 #ifndef TASKMON_WRITER_H
@@ -26,6 +26,7 @@ struct writer {
 	int (*row)(struct writer *writer, const struct row *row);
 	int (*event)(struct writer *writer, const struct event *event);
 	int (*loss)(struct writer *writer, const struct loss *loss);
+	int (*gap)(struct writer *writer, const struct gap *gap);
 	int (*end)(struct writer *writer, enum writer_end how);
 };
 

@@ -59,6 +59,12 @@ static int csv_loss(struct writer *writer, const struct loss *loss)
 	return 0;
 }
 
+static int csv_gap(struct writer *writer, const struct gap *gap)
+{
+	csv_put_gap(((struct csv_writer *)writer)->event, gap);
+	return 0;
+}
+
 static int csv_free(struct csv_writer *csv)
 {
 	int err = output_close(csv->event);
@@ -115,7 +121,7 @@ struct writer *writer_csv_new(const char *directory, unsigned int module_set, ui
 		log_error(NULL, "out of memory");
 		return NULL;
 	}
-	csv->writer = (struct writer){ "csv", 0, 0, csv_begin, csv_row, csv_event, csv_loss, csv_end };
+	csv->writer = (struct writer){ "csv", 0, 0, csv_begin, csv_row, csv_event, csv_loss, csv_gap, csv_end };
 	csv->metrics = metrics;
 	csv->event = open_in(directory, CSV_EVENT_FILE);
 	if (!csv->event)

@@ -138,6 +138,18 @@ static int json_loss(struct writer *writer, const struct loss *loss)
 	return finish_line(json, object, ok);
 }
 
+static int json_gap(struct writer *writer, const struct gap *gap)
+{
+	struct json_writer *json = (struct json_writer *)writer;
+	cJSON *object = cJSON_CreateObject();
+	bool ok = cJSON_AddStringToObject(object, "type", "gap") &&
+		  add_time(object, "time", gap->wall_ns) &&
+		  add_time(object, "since", gap->since_wall_ns) &&
+		  cJSON_AddStringToObject(object, "cause", gap->cause);
+
+	return finish_line(json, object, ok);
+}
+
 static int json_begin(struct writer *writer)
 {
 	return output_begin(((struct json_writer *)writer)->output);
@@ -175,6 +187,7 @@ struct writer *writer_json_new(const char *path, unsigned int module_set, uint64
 	json->writer.row = json_row;
 	json->writer.event = json_event;
 	json->writer.loss = json_loss;
+	json->writer.gap = json_gap;
 	json->writer.end = json_end;
 	json->output = output_open(path);
 	if (!json->output) {

@@ -114,6 +114,15 @@ static int table_loss(struct writer *writer, const struct loss *loss)
 	return 0;
 }
 
+static int table_gap(struct writer *writer, const struct gap *gap)
+{
+	struct table_writer *table = (struct table_writer *)writer;
+
+	output_text(table->output, "gap: ");
+	output_text(table->output, gap->cause);
+	return output_line_end(table->output);
+}
+
 static bool is_active(const struct table_row *row)
 {
 	return row->cpu_hundredths || row->read_rate || row->write_rate;
@@ -260,6 +269,7 @@ struct writer *writer_table_new(bool threads, unsigned int limit)
 		.row = table_row,
 		.event = table_event,
 		.loss = table_loss,
+		.gap = table_gap,
 		.end = table_end,
 	};
 	table->output = output_open("-");

@@ -69,6 +69,13 @@ static int tasks_loss(struct writer *writer, const struct loss *loss)
 	return 0;
 }
 
+/* Its report ends with the baseline, and without one it has failed. */
+static int tasks_gap(struct writer *writer, const struct gap *gap)
+{
+	(void)writer, (void)gap;
+	return 0;
+}
+
 static int tasks_end(struct writer *writer, enum writer_end how)
 {
 	struct tasks_writer *tasks = (struct tasks_writer *)writer;
@@ -98,6 +105,7 @@ struct writer *writer_tasks_new(bool threads)
 		.row = tasks_row,
 		.event = tasks_event,
 		.loss = tasks_loss,
+		.gap = tasks_gap,
 		.end = tasks_end,
 	};
 	tasks->output = output_open("-");

@@ -147,15 +147,18 @@ static void event_csv_has_its_bytes(void **state)
 		.name = "fork", .wall_ns = WALL, .tid = 12, .tgid = 12, .comm = "c,d", .detail = "by=7 (c,d)",
 	};
 	const struct loss loss = { "queue_samples", 123, WALL };
+	const struct gap gap = { "gone", WALL, WALL - 1000 * MS };
 
 	(void)state;
 	writer->begin(writer);
 	assert_int_equal(writer->event(writer, &event), 0);
 	assert_int_equal(writer->loss(writer, &loss), 0);
+	assert_int_equal(writer->gap(writer, &gap), 0);
 	assert_int_equal(writer->end(writer, WRITER_DONE), 0);
 	check_file("event.csv", "time,event,tid,tgid,comm,detail\n"
 				"2026-11-22T03:55:49.711869123Z,fork,12,12,\"c,d\",\"by=7 (c,d)\"\n"
-				"2026-11-22T03:55:49.711869123Z,loss,,,,queue_samples=123\n");
+				"2026-11-22T03:55:49.711869123Z,loss,,,,queue_samples=123\n"
+				"2026-11-22T03:55:49.711869123Z,gap,,,,since=2026-11-22T03:55:48.711869123Z (gone)\n");
 }
 
 static void old_outputs_stay_until_the_report_begins(void **state)
@@ -272,6 +275,7 @@ static void json_events_and_losses_parse_back(void **state)
 		.name = "exit", .wall_ns = WALL, .tid = 12, .tgid = 11, .comm = "c", .detail = "signal=11 core",
 	};
 	const struct loss loss = { "ring_full", UINT32_MAX, WALL };
+	const struct gap gap = { "gone", WALL, WALL - 1000 * MS };
 	cJSON *object;
 
 	(void)state;
@@ -283,6 +287,13 @@ static void json_events_and_losses_parse_back(void **state)
 	check_string(object, "event", "exit");
 	check_string(object, "detail", "signal=11 core");
 	check_number(object, "tgid", 11);
+	cJSON_Delete(object);
+	writer->gap(writer, &gap);
+	writer->end(writer, WRITER_TICK);
+	object = last_json_line();
+	check_string(object, "type", "gap");
+	check_string(object, "cause", "gone");
+	check_string(object, "since", "2026-11-22T03:55:48.711869123Z");
 	cJSON_Delete(object);
 	writer->loss(writer, &loss);
 	writer->end(writer, WRITER_DONE);
