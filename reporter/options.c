@@ -15,6 +15,10 @@
 #define SOCKET_DEFAULT "/run/taskmon/collector.sock"
 #define INTERVAL_MIN 0.1
 #define INTERVAL_MAX 3600.0
+#define ROTATE_BYTES_MIN 4096
+#define ROTATE_BYTES_MAX (1ULL << 50)
+#define KEEP_DEFAULT 7
+#define KEEP_MAX 1000
 #define DURATION_MAX 31536000.0 /* a year */
 
 /* --- one function per option */
@@ -85,6 +89,30 @@ static int set_json(struct options *options, const char *value, char *error, siz
 	return value_text(value, "a file or -", &options->json_path, error, size);
 }
 
+static int set_rotate_bytes(struct options *options, const char *value, char *error, size_t size)
+{
+	return value_bytes(value, ROTATE_BYTES_MIN, ROTATE_BYTES_MAX, &options->output.rotate_bytes, error, size);
+}
+
+static int set_rotate_seconds(struct options *options, const char *value, char *error, size_t size)
+{
+	return value_seconds(value, 1, DURATION_MAX, &options->output.rotate_ns, error, size);
+}
+
+static int set_keep(struct options *options, const char *value, char *error, size_t size)
+{
+	uint64_t keep = options->output.keep;
+	int err = value_number(value, 1, KEEP_MAX, &keep, error, size);
+
+	options->output.keep = (unsigned int)keep;
+	return err;
+}
+
+static void set_append(struct options *options)
+{
+	options->output.append = true;
+}
+
 static int set_socket(struct options *options, const char *value, char *error, size_t size)
 {
 	const size_t longest = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
@@ -141,6 +169,10 @@ enum option_id {
 	OPTION_DURATION,
 	OPTION_CSV,
 	OPTION_JSON,
+	OPTION_ROTATE_BYTES,
+	OPTION_ROTATE_SECONDS,
+	OPTION_KEEP,
+	OPTION_APPEND,
 	OPTION_SOCKET,
 	OPTION_LIST,
 	OPTION_VERSION,
@@ -165,6 +197,10 @@ static const struct {
 	[OPTION_DURATION] = { .value = set_duration },
 	[OPTION_CSV] = { .value = set_csv },
 	[OPTION_JSON] = { .value = set_json },
+	[OPTION_ROTATE_BYTES] = { .value = set_rotate_bytes },
+	[OPTION_ROTATE_SECONDS] = { .value = set_rotate_seconds },
+	[OPTION_KEEP] = { .value = set_keep },
+	[OPTION_APPEND] = { .flag = set_append },
 	[OPTION_SOCKET] = { .value = set_socket },
 	[OPTION_LIST] = { .value = set_list },
 	[OPTION_VERSION] = { .flag = set_version },
@@ -185,6 +221,11 @@ static const struct poptOption table[] = {
 	{ "duration", 'd', POPT_ARG_STRING, NULL, OPTION_DURATION, "end after this time; COMMAND is left running", "SECONDS" },
 	{ "csv", '\0', POPT_ARG_STRING, NULL, OPTION_CSV, "a CSV file per module and event.csv in DIR", "DIR" },
 	{ "json", '\0', POPT_ARG_STRING, NULL, OPTION_JSON, "JSON Lines into FILE or to standard output", "FILE|-" },
+	{ "rotate-bytes", '\0', POPT_ARG_STRING, NULL, OPTION_ROTATE_BYTES,
+	  "begin a new file before one gets longer; K, M and G are understood", "N" },
+	{ "rotate-seconds", '\0', POPT_ARG_STRING, NULL, OPTION_ROTATE_SECONDS, "begin a new file after this time", "SECONDS" },
+	{ "keep", '\0', POPT_ARG_STRING, NULL, OPTION_KEEP, "this many old ones: FILE.1 is the latest; default 7", "N" },
+	{ "append", '\0', POPT_ARG_NONE, NULL, OPTION_APPEND, "continue files that are there, if they have the same header", NULL },
 	{ "socket", 's', POPT_ARG_STRING, NULL, OPTION_SOCKET, "of the collector, default " SOCKET_DEFAULT, "PATH" },
 	{ "list", '\0', POPT_ARG_STRING, NULL, OPTION_LIST, "what there is, and end", "metrics|modules|tasks" },
 	{ "version", '\0', POPT_ARG_NONE, NULL, OPTION_VERSION, "print the version and end", NULL },
@@ -259,6 +300,7 @@ int options_parse(struct options *options, int argc, char **argv, char *error, s
 		.modules = MODULES_DEFAULT,
 		.metrics = metric_set_of_cost(METRIC_FREE),
 		.interval_ns = 5000000000,
+		.output.keep = KEEP_DEFAULT,
 		.socket_path = strdup(SOCKET_DEFAULT),
 	};
 	if (!options->socket_path)
@@ -317,9 +359,14 @@ void options_print_help(void)
 	      "\n"
 	      "--name and --user narrow what the other options select; if none does, they\n"
 	      "select from all processes. COMMAND starts once everything is armed, as you, with\n"
-	      "your files, environment and signals. SIGTERM and SIGHUP are passed on to it, and\n"
-	      "a second one ends the report at once. Without COMMAND, SIGINT or SIGTERM ends\n"
-	      "the report with a last sample, and a second one ends it at once.\n"
+	      "your files, environment and signals. SIGTERM is passed on to it, and a second one\n"
+	      "ends the report at once. Without COMMAND, SIGINT or SIGTERM ends the report with\n"
+	      "a last sample, and a second one ends it at once.\n"
+	      "\n"
+	      "Whole lines are written, at every tick, so files are valid up to their last line\n"
+	      "end at any moment. SIGHUP opens the files of --csv and --json anew by their names,\n"
+	      "for logrotate; without such files, or if the terminal has gone, it is as SIGTERM.\n"
+	      "A full disk ends the report with status 1; what was written stays valid.\n"
 	      "\n"
 	      "If the collector goes away, the outputs say so (gap), and the report waits until\n"
 	      "it is back and goes on; no figure stands for the time between. Processes that\n"

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "output.h"
 #include "select.h"
 
 enum action {
@@ -34,6 +35,7 @@ struct options {
 	uint64_t duration_ns; /* 0: no end */
 	char *csv_dir;        /* NULL: not asked for, like the next */
 	char *json_path;      /* "-": standard output */
+	struct output_policy output;
 	char *socket_path;
 	char **command;       /* COMMAND and its arguments, within argv; NULL: none */
 };

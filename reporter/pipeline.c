@@ -25,12 +25,13 @@ struct pipeline {
 	struct derive *derive;
 	struct writer *writers[WRITERS_MAX];
 	size_t writer_count;
+	struct progress progress; /* less what the writers know */
 };
 
 static int add_writer(struct pipeline *pipeline, struct writer *writer)
 {
 	if (!writer)
-		return -EIO;
+		return -errno;
 	pipeline->writers[pipeline->writer_count++] = writer;
 	return 0;
 }
@@ -45,9 +46,9 @@ static int add_writers(struct pipeline *pipeline, const struct options *options)
 		return add_writer(pipeline,
 				  writer_table_new(options->threads, options->all ? TABLE_ROWS_OF_ALL : 0));
 	if (options->csv_dir)
-		err = add_writer(pipeline, writer_csv_new(options->csv_dir, options->modules, options->metrics));
+		err = add_writer(pipeline, writer_csv_new(options->csv_dir, options->modules, options->metrics, &options->output));
 	if (!err && options->json_path)
-		err = add_writer(pipeline, writer_json_new(options->json_path, options->modules, options->metrics));
+		err = add_writer(pipeline, writer_json_new(options->json_path, options->modules, options->metrics, &options->output));
 	return err;
 }
 
@@ -63,6 +64,7 @@ static uint64_t wanted_deltas(const struct pipeline *pipeline)
 struct pipeline *pipeline_new(const struct options *options)
 {
 	struct pipeline *pipeline = calloc(1, sizeof(*pipeline));
+	int err;
 
 	if (!pipeline)
 		goto no_memory;
@@ -70,8 +72,10 @@ struct pipeline *pipeline_new(const struct options *options)
 	pipeline->follows_children = options->all || options_follow_children(options);
 	pipeline->knows_processes = !options->all || select_narrows(&options->select);
 	pipeline->shows_baseline = options->action == ACTION_LIST_TASKS;
-	if (add_writers(pipeline, options)) {
+	err = add_writers(pipeline, options);
+	if (err) {
 		pipeline_free(pipeline);
+		errno = -err;
 		return NULL;
 	}
 	pipeline->processes = processes_new();
@@ -82,6 +86,7 @@ struct pipeline *pipeline_new(const struct options *options)
 no_memory:
 	log_error(NULL, "out of memory");
 	pipeline_free(pipeline);
+	errno = ENOMEM;
 	return NULL;
 }
 
@@ -160,6 +165,7 @@ int pipeline_row(struct pipeline *pipeline, struct row *row)
 		return out_of_memory(err);
 	if (!selected || (row->baseline && !pipeline->shows_baseline) || !threshold_row(row))
 		return 0;
+	pipeline->progress.rows++;
 	for (size_t i = 0; !err && i < pipeline->writer_count; i++)
 		err = pipeline->writers[i]->row(pipeline->writers[i], row);
 	return err;
@@ -205,36 +211,55 @@ int pipeline_loss(struct pipeline *pipeline, const struct loss *loss)
 {
 	int err = 0;
 
+	pipeline->progress.lost += loss->count;
 	for (size_t i = 0; !err && i < pipeline->writer_count; i++)
 		err = pipeline->writers[i]->loss(pipeline->writers[i], loss);
 	return err;
 }
 
-static int flush_writers(struct pipeline *pipeline)
+static int end_writers(struct pipeline *pipeline, enum writer_end how)
 {
 	int err = 0;
 
 	for (size_t i = 0; !err && i < pipeline->writer_count; i++)
-		err = pipeline->writers[i]->end(pipeline->writers[i], WRITER_TICK);
+		err = pipeline->writers[i]->end(pipeline->writers[i], how);
 	return err;
+}
+
+int pipeline_reopen(struct pipeline *pipeline)
+{
+	return end_writers(pipeline, WRITER_REOPEN);
+}
+
+int pipeline_resized(struct pipeline *pipeline)
+{
+	return end_writers(pipeline, WRITER_RESIZED);
+}
+
+void pipeline_progress(const struct pipeline *pipeline, struct progress *progress)
+{
+	*progress = pipeline->progress;
+	for (size_t i = 0; i < pipeline->writer_count; i++)
+		progress->written_bytes += pipeline->writers[i]->written_bytes;
 }
 
 int pipeline_gap(struct pipeline *pipeline, const struct gap *gap)
 {
 	int err = 0;
 
+	pipeline->progress.gaps++;
 	derive_restart(pipeline->derive);
 	processes_restart(pipeline->processes);
 	for (size_t i = 0; !err && i < pipeline->writer_count; i++)
 		err = pipeline->writers[i]->gap(pipeline->writers[i], gap);
-	return err ? err : flush_writers(pipeline);
+	return err ? err : end_writers(pipeline, WRITER_TICK);
 }
 
 int pipeline_tick_complete(struct pipeline *pipeline, uint64_t tick_ns)
 {
 	derive_tick_complete(pipeline->derive, tick_ns);
 	processes_tick_complete(pipeline->processes);
-	return flush_writers(pipeline);
+	return end_writers(pipeline, WRITER_TICK);
 }
 
 size_t pipeline_live(const struct pipeline *pipeline)

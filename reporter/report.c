@@ -2,13 +2,19 @@
 #include "report.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "exit_status.h"
 #include "log.h"
 #include "report_state.h"
+
+enum { PROGRESS_MS = 1000 };
+
+static void show_progress(uv_timer_t *timer);
 
 /* --- the end */
 
@@ -41,6 +47,10 @@ void report_be_over(struct report *report, int status)
 	uv_timer_stop(&report->guard);
 	uv_timer_stop(&report->retry);
 	uv_timer_stop(&report->duration);
+	if (uv_is_active((uv_handle_t *)&report->progress))
+		show_progress(&report->progress);
+	uv_timer_stop(&report->progress);
+	progress_end();
 	leave_unless_command_runs(report);
 }
 
@@ -70,6 +80,9 @@ void report_start_duration(struct report *report)
 
 	if (duration_ms)
 		uv_timer_start(&report->duration, on_duration, duration_ms, 0);
+	report->began_ns = uv_hrtime();
+	if (progress_is_wanted(report->options))
+		uv_timer_start(&report->progress, show_progress, 0, PROGRESS_MS);
 }
 
 /* In a gap, processes are those of before it, less those that are seen to be gone. */
@@ -135,10 +148,50 @@ int report_release_command(struct report *report)
 	return err;
 }
 
+/* --- how far it is */
+
+static void show_progress(uv_timer_t *timer)
+{
+	struct report *report = timer->data;
+	struct progress progress;
+
+	pipeline_progress(report->pipeline, &progress);
+	progress.elapsed_ns = uv_hrtime() - report->began_ns;
+	progress.duration_ns = report->options->duration_ns;
+	progress_show(&progress);
+}
+
 /* --- signals */
 
+static bool has_terminal(void)
+{
+	int fd = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+/* SIGHUP of logrotate and the like, unless it means that the terminal has gone. */
+static bool is_for_files(const struct report *report, int number)
+{
+	const struct options *options = report->options;
+	bool has_files = options->csv_dir || (options->json_path && strcmp(options->json_path, "-") != 0);
+
+	return number == SIGHUP && has_files && !(report->had_terminal && !has_terminal());
+}
+
+static void on_resized(uv_signal_t *handle, int number)
+{
+	struct report *report = handle->data;
+
+	(void)number;
+	if (report->phase != PHASE_OVER && pipeline_resized(report->pipeline))
+		report_be_over(report, STATUS_FAILED);
+}
+
 /*
- * With a command that runs, SIGINT is its matter: the terminal sends it to both. The others are passed on once, and
+ * SIGHUP is for the files, if there are any. With a command that runs, SIGINT is its matter: the terminal sends it to both. The others are passed on once, and
  * the report ends with the command. A second one ends it at once.
  */
 static void on_signal(uv_signal_t *handle, int number)
@@ -146,6 +199,11 @@ static void on_signal(uv_signal_t *handle, int number)
 	struct report *report = handle->data;
 	bool again = report->told_to_end;
 
+	if (is_for_files(report, number)) {
+		if (pipeline_reopen(report->pipeline))
+			report_be_over(report, STATUS_FAILED);
+		return;
+	}
 	if (command_runs(report) && number == SIGINT)
 		return;
 	report->told_to_end = true;
@@ -174,20 +232,22 @@ static bool is_ignored(int number)
 
 static void watch_signals(struct report *report)
 {
-	static const int numbers[REPORT_SIGNALS] = { SIGINT, SIGTERM, SIGHUP };
+	static const int numbers[REPORT_SIGNALS] = { SIGINT, SIGTERM, SIGHUP, SIGWINCH };
 
 	for (int i = 0; i < REPORT_SIGNALS; i++) {
 		uv_signal_init(&report->loop, &report->signals[i]);
 		report->signals[i].data = report;
 		if (!is_ignored(numbers[i]))
-			uv_signal_start(&report->signals[i], on_signal, numbers[i]);
+			uv_signal_start(&report->signals[i], numbers[i] == SIGWINCH ? on_resized : on_signal, numbers[i]);
 	}
 }
 
 static void start(struct report *report)
 {
 	uv_timer_init(&report->loop, &report->duration);
-	report->duration.data = report->command.data = report;
+	uv_timer_init(&report->loop, &report->progress);
+	report->duration.data = report->progress.data = report->command.data = report;
+	report->had_terminal = has_terminal();
 	watch_signals(report);
 	if (report->launch->pid && uv_poll_init(&report->loop, &report->command, report->launch->exit_fd) == 0)
 		uv_poll_start(&report->command, UV_READABLE, on_command_ended);

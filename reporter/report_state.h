@@ -17,7 +17,7 @@
 #include "source.h"
 #include "subscribe.h"
 
-enum { REPORT_SIGNALS = 3 };
+enum { REPORT_SIGNALS = 4 };
 
 enum phase {
 	PHASE_CONNECTING, /* until Subscribed; in a gap again */
@@ -34,6 +34,8 @@ struct report {
 	uv_timer_t guard;    /* on the collector's answers */
 	uv_timer_t duration;
 	uv_timer_t retry;    /* to connect, in a gap */
+	uv_timer_t progress;
+	uint64_t began_ns;   /* uv_hrtime() */
 	uv_signal_t signals[REPORT_SIGNALS];
 	uv_poll_t command;   /* its end */
 	struct link link;
@@ -45,6 +47,7 @@ struct report {
 	uint64_t gap_began_ns; /* uv_hrtime() */
 	uint64_t retry_ms;
 	bool had_baseline;   /* once: from here on a lost collector is waited for */
+	bool had_terminal;   /* that controls us */
 	bool told_to_end;    /* by a signal */
 	bool leaves_command; /* running */
 	int status;

@@ -9,10 +9,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "output.h"
 #include "row.h"
 
 enum writer_end {
 	WRITER_TICK, /* a tick is complete: what was written is to reach its readers */
+	WRITER_REOPEN,  /* files have been moved away: open them anew by their names */
+	WRITER_RESIZED, /* the terminal has another size: show it anew */
 	WRITER_DONE, /* nothing more comes: outputs are closed and the writer is freed, also after an error */
 };
 
@@ -28,16 +31,21 @@ struct writer {
 	int (*loss)(struct writer *writer, const struct loss *loss);
 	int (*gap)(struct writer *writer, const struct gap *gap);
 	int (*end)(struct writer *writer, enum writer_end how);
+
+	uint64_t written_bytes; /* to files, up to the last end() */
 };
 
 /**
- * The writers that there are. NULL after the cause has been logged.
+ * The writers that there are. NULL after the cause has been logged, with errno EEXIST if a file that was to be
+ * continued has another header. `policy` may be NULL.
  *
  * `modules` is a set of enum module_id, `metrics` one of enum metric_id: --modules and --metrics. `directory` is
  * created if it is missing, `path` may be "-". `limit`: of more tasks than this, show only the busiest; 0: all.
  */
-struct writer *writer_csv_new(const char *directory, unsigned int modules, uint64_t metrics);
-struct writer *writer_json_new(const char *path, unsigned int modules, uint64_t metrics);
+struct writer *writer_csv_new(const char *directory, unsigned int modules, uint64_t metrics,
+			      const struct output_policy *policy);
+struct writer *writer_json_new(const char *path, unsigned int modules, uint64_t metrics,
+			       const struct output_policy *policy);
 struct writer *writer_table_new(bool threads, unsigned int limit);
 struct writer *writer_tasks_new(bool threads); /* --list tasks */
 

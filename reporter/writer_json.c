@@ -160,14 +160,18 @@ static int json_end(struct writer *writer, enum writer_end how)
 	struct json_writer *json = (struct json_writer *)writer;
 	int err;
 
-	if (how == WRITER_TICK)
-		return output_flush(json->output);
-	err = output_close(json->output);
-	free(json);
+	if (how == WRITER_DONE) {
+		err = output_close(json->output);
+		free(json);
+		return err;
+	}
+	err = how == WRITER_REOPEN ? output_reopen(json->output) : output_flush(json->output);
+	writer->written_bytes = output_total_bytes(json->output);
 	return err;
 }
 
-struct writer *writer_json_new(const char *path, unsigned int module_set, uint64_t metric_set)
+struct writer *writer_json_new(const char *path, unsigned int module_set, uint64_t metric_set,
+			       const struct output_policy *policy)
 {
 	struct json_writer *json = calloc(1, sizeof(*json));
 
@@ -189,9 +193,12 @@ struct writer *writer_json_new(const char *path, unsigned int module_set, uint64
 	json->writer.loss = json_loss;
 	json->writer.gap = json_gap;
 	json->writer.end = json_end;
-	json->output = output_open(path);
+	json->output = output_open(path, NULL, policy);
 	if (!json->output) {
+		int err = errno;
+
 		free(json);
+		errno = err;
 		return NULL;
 	}
 	return &json->writer;

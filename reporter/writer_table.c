@@ -237,6 +237,8 @@ static int table_end(struct writer *writer, enum writer_end how)
 	struct table_writer *table = (struct table_writer *)writer;
 	int err;
 
+	if (how == WRITER_REOPEN || how == WRITER_RESIZED)
+		return 0;
 	if (how == WRITER_TICK)
 		return table->count || table->loss_count ? put_tick(table) : 0;
 	/* final rows and losses after the last tick */
@@ -272,7 +274,7 @@ struct writer *writer_table_new(bool threads, unsigned int limit)
 		.gap = table_gap,
 		.end = table_end,
 	};
-	table->output = output_open("-");
+	table->output = output_open("-", NULL, NULL);
 	if (!table->output) {
 		free(table);
 		return NULL;

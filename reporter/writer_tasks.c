@@ -81,7 +81,7 @@ static int tasks_end(struct writer *writer, enum writer_end how)
 	struct tasks_writer *tasks = (struct tasks_writer *)writer;
 	int err;
 
-	if (how == WRITER_TICK)
+	if (how != WRITER_DONE)
 		return output_flush(tasks->output);
 	err = output_close(tasks->output);
 	people_users_free(tasks->users);
@@ -108,7 +108,7 @@ struct writer *writer_tasks_new(bool threads)
 		.gap = tasks_gap,
 		.end = tasks_end,
 	};
-	tasks->output = output_open("-");
+	tasks->output = output_open("-", NULL, NULL);
 	if (!tasks->output) {
 		free(tasks);
 		return NULL;

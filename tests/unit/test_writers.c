@@ -85,7 +85,7 @@ static void write_row(struct writer *writer, struct row row)
 
 static void cpu_csv_has_its_bytes(void **state)
 {
-	struct writer *writer = writer_csv_new(directory, CPU, FEW_METRICS);
+	struct writer *writer = writer_csv_new(directory, CPU, FEW_METRICS, NULL);
 	struct row row = full_row();
 
 	(void)state;
@@ -122,7 +122,7 @@ static void cpu_csv_has_its_bytes(void **state)
 
 static void task_csv_has_its_bytes(void **state)
 {
-	struct writer *writer = writer_csv_new(directory, TASK, FEW_METRICS);
+	struct writer *writer = writer_csv_new(directory, TASK, FEW_METRICS, NULL);
 	struct row row = full_row();
 
 	(void)state;
@@ -142,7 +142,7 @@ static void task_csv_has_its_bytes(void **state)
 
 static void event_csv_has_its_bytes(void **state)
 {
-	struct writer *writer = writer_csv_new(directory, TASK, FEW_METRICS);
+	struct writer *writer = writer_csv_new(directory, TASK, FEW_METRICS, NULL);
 	const struct event event = {
 		.name = "fork", .wall_ns = WALL, .tid = 12, .tgid = 12, .comm = "c,d", .detail = "by=7 (c,d)",
 	};
@@ -163,7 +163,7 @@ static void event_csv_has_its_bytes(void **state)
 
 static void old_outputs_stay_until_the_report_begins(void **state)
 {
-	struct writer *writer = writer_csv_new(directory, CPU, 0);
+	struct writer *writer = writer_csv_new(directory, CPU, 0, NULL);
 	int fd;
 
 	(void)state;
@@ -174,10 +174,10 @@ static void old_outputs_stay_until_the_report_begins(void **state)
 	fd = open(path_of("cpu.csv"), O_WRONLY | O_CREAT, 0600);
 	assert_int_equal(write(fd, "precious\n", 9), 9);
 	close(fd);
-	writer = writer_csv_new(directory, CPU, 0);
+	writer = writer_csv_new(directory, CPU, 0, NULL);
 	writer->end(writer, WRITER_DONE);
 	check_file("cpu.csv", "precious\n");
-	writer = writer_csv_new(directory, CPU, 0);
+	writer = writer_csv_new(directory, CPU, 0, NULL);
 	writer->begin(writer);
 	writer->end(writer, WRITER_DONE);
 	check_file("cpu.csv", "Ticks,PID,COMM,ON CPU,OFF CPU,CPU%,TID\n");
@@ -215,7 +215,7 @@ static void check_number(const cJSON *object, const char *key, double want)
 
 static void json_rows_parse_back(void **state)
 {
-	struct writer *writer = writer_json_new(path_of("out.json"), TASK | CPU, FEW_METRICS);
+	struct writer *writer = writer_json_new(path_of("out.json"), TASK | CPU, FEW_METRICS, NULL);
 	struct row row = full_row();
 	cJSON *object;
 
@@ -255,7 +255,7 @@ static void json_rows_parse_back(void **state)
 
 static void json_numbers_are_exact(void **state)
 {
-	struct writer *writer = writer_json_new(path_of("out.json"), TASK, METRIC_BIT(M_task_on_cpu_ns));
+	struct writer *writer = writer_json_new(path_of("out.json"), TASK, METRIC_BIT(M_task_on_cpu_ns), NULL);
 
 	(void)state;
 	writer->begin(writer);
@@ -270,7 +270,7 @@ static void json_numbers_are_exact(void **state)
 
 static void json_events_and_losses_parse_back(void **state)
 {
-	struct writer *writer = writer_json_new(path_of("out.json"), TASK, FEW_METRICS);
+	struct writer *writer = writer_json_new(path_of("out.json"), TASK, FEW_METRICS, NULL);
 	const struct event event = {
 		.name = "exit", .wall_ns = WALL, .tid = 12, .tgid = 11, .comm = "c", .detail = "signal=11 core",
 	};
@@ -376,7 +376,7 @@ static void the_table_is_sorted_and_says_what_it_left_out(void **state)
 
 static void a_full_disk_is_an_error(void **state)
 {
-	struct output *output = output_open("/dev/full");
+	struct output *output = output_open("/dev/full", NULL, NULL);
 
 	(void)state;
 	assert_non_null(output);
@@ -392,15 +392,15 @@ static void a_full_disk_is_an_error(void **state)
 static void unwritable_places_are_refused(void **state)
 {
 	(void)state;
-	assert_null(writer_csv_new("/dev/null/out", CPU, 0));
-	assert_null(writer_csv_new("/proc", CPU, 0));
-	assert_null(writer_csv_new(path_of("no/such"), CPU, 0)); /* one level is created, not two */
-	assert_null(writer_json_new(directory, TASK, 0));
+	assert_null(writer_csv_new("/dev/null/out", CPU, 0, NULL));
+	assert_null(writer_csv_new("/proc", CPU, 0, NULL));
+	assert_null(writer_csv_new(path_of("no/such"), CPU, 0, NULL)); /* one level is created, not two */
+	assert_null(writer_json_new(directory, TASK, 0, NULL));
 }
 
 static void long_outputs_arrive_whole(void **state)
 {
-	struct output *output = output_open(path_of("long"));
+	struct output *output = output_open(path_of("long"), NULL, NULL);
 	enum { LINES = 100000 };
 	unsigned int expected = 0, number;
 	FILE *stream;
