@@ -11,6 +11,7 @@
 #include "metric.h"
 #include "modules.h"
 #include "option_values.h"
+#include "table_format.h"
 
 #define SOCKET_DEFAULT "/run/taskmon/collector.sock"
 #define INTERVAL_MIN 0.1
@@ -19,6 +20,7 @@
 #define ROTATE_BYTES_MAX (1ULL << 50)
 #define KEEP_DEFAULT 7
 #define KEEP_MAX 1000
+#define TOP_MAX 1000000
 #define DURATION_MAX 31536000.0 /* a year */
 
 /* --- one function per option */
@@ -87,6 +89,29 @@ static int set_csv(struct options *options, const char *value, char *error, size
 static int set_json(struct options *options, const char *value, char *error, size_t size)
 {
 	return value_text(value, "a file or -", &options->json_path, error, size);
+}
+
+static int set_sort(struct options *options, const char *value, char *error, size_t size)
+{
+	int id = strcmp(value, "task_cpu_percent") == 0 ? TABLE_SORT_CPU : metric_find(value, strlen(value));
+	const char *near = id < 0 ? metric_suggest(value) : NULL;
+
+	if (id < 0) {
+		snprintf(error, size, "\"%s\" is not a metric (%s%s%sexpected task_cpu_percent or a name from --list metrics)",
+			 value, near ? "did you mean " : "", near ? near : "", near ? "? " : "");
+		return -EINVAL;
+	}
+	options->sort = (unsigned int)id;
+	return 0;
+}
+
+static int set_top(struct options *options, const char *value, char *error, size_t size)
+{
+	uint64_t top = 0;
+	int err = value_number(value, 1, TOP_MAX, &top, error, size);
+
+	options->top = (unsigned int)top;
+	return err;
 }
 
 static int set_rotate_bytes(struct options *options, const char *value, char *error, size_t size)
@@ -169,6 +194,8 @@ enum option_id {
 	OPTION_DURATION,
 	OPTION_CSV,
 	OPTION_JSON,
+	OPTION_SORT,
+	OPTION_TOP,
 	OPTION_ROTATE_BYTES,
 	OPTION_ROTATE_SECONDS,
 	OPTION_KEEP,
@@ -197,6 +224,8 @@ static const struct {
 	[OPTION_DURATION] = { .value = set_duration },
 	[OPTION_CSV] = { .value = set_csv },
 	[OPTION_JSON] = { .value = set_json },
+	[OPTION_SORT] = { .value = set_sort },
+	[OPTION_TOP] = { .value = set_top },
 	[OPTION_ROTATE_BYTES] = { .value = set_rotate_bytes },
 	[OPTION_ROTATE_SECONDS] = { .value = set_rotate_seconds },
 	[OPTION_KEEP] = { .value = set_keep },
@@ -221,6 +250,8 @@ static const struct poptOption table[] = {
 	{ "duration", 'd', POPT_ARG_STRING, NULL, OPTION_DURATION, "end after this time; COMMAND is left running", "SECONDS" },
 	{ "csv", '\0', POPT_ARG_STRING, NULL, OPTION_CSV, "a CSV file per module and event.csv in DIR", "DIR" },
 	{ "json", '\0', POPT_ARG_STRING, NULL, OPTION_JSON, "JSON Lines into FILE or to standard output", "FILE|-" },
+	{ "sort", '\0', POPT_ARG_STRING, NULL, OPTION_SORT, "of the table: most first, default task_cpu_percent", "METRIC" },
+	{ "top", '\0', POPT_ARG_STRING, NULL, OPTION_TOP, "of the table: not more tasks than this", "N" },
 	{ "rotate-bytes", '\0', POPT_ARG_STRING, NULL, OPTION_ROTATE_BYTES,
 	  "begin a new file before one gets longer; K, M and G are understood", "N" },
 	{ "rotate-seconds", '\0', POPT_ARG_STRING, NULL, OPTION_ROTATE_SECONDS, "begin a new file after this time", "SECONDS" },
@@ -301,6 +332,7 @@ int options_parse(struct options *options, int argc, char **argv, char *error, s
 		.metrics = metric_set_of_cost(METRIC_FREE),
 		.interval_ns = 5000000000,
 		.output.keep = KEEP_DEFAULT,
+		.sort = TABLE_SORT_CPU,
 		.socket_path = strdup(SOCKET_DEFAULT),
 	};
 	if (!options->socket_path)
@@ -355,7 +387,8 @@ void options_print_help(void)
 	fputs("\n"
 	      "Reports what processes do: CPU time, memory, input and output. It needs a\n"
 	      "running taskmon-collector but no privilege of its own. Without --csv and --json\n"
-	      "it prints a table at every interval.\n"
+	      "it prints a table at every interval: on a terminal always in the same place (but\n"
+	      "not with COMMAND, which may write there, too), in colour unless NO_COLOR is set.\n"
 	      "\n"
 	      "--name and --user narrow what the other options select; if none does, they\n"
 	      "select from all processes. COMMAND starts once everything is armed, as you, with\n"

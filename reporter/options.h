@@ -36,6 +36,8 @@ struct options {
 	char *csv_dir;        /* NULL: not asked for, like the next */
 	char *json_path;      /* "-": standard output */
 	struct output_policy output;
+	unsigned int sort;    /* of the table: enum metric_id, or TABLE_SORT_CPU */
+	unsigned int top;     /* rows of the table; 0: what fits */
 	char *socket_path;
 	char **command;       /* COMMAND and its arguments, within argv; NULL: none */
 };

@@ -344,6 +344,11 @@ int output_line_end(struct output *output)
 	return output->error;
 }
 
+void output_mark_complete(struct output *output)
+{
+	output->complete = output->used;
+}
+
 int output_flush(struct output *output)
 {
 	if (output->complete)

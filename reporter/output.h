@@ -65,6 +65,9 @@ int output_reopen(struct output *output);
 /** What was written so far, to all files. */
 uint64_t output_total_bytes(const struct output *output);
 
+/** What was written so far need not wait for the end of its line. */
+void output_mark_complete(struct output *output);
+
 /** Write all complete lines. Returns 0 or the error that there was. */
 int output_flush(struct output *output);
 

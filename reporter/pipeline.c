@@ -36,6 +36,19 @@ static int add_writer(struct pipeline *pipeline, struct writer *writer)
 	return 0;
 }
 
+static struct writer *new_table(const struct options *options)
+{
+	const struct table_options table = {
+		.threads = options->threads,
+		.shares_terminal = options->command,
+		.sort = options->sort,
+		.top = options->top,
+		.busy_only = options->all ? TABLE_ROWS_OF_ALL : 0,
+	};
+
+	return writer_table_new(&table);
+}
+
 static int add_writers(struct pipeline *pipeline, const struct options *options)
 {
 	int err = 0;
@@ -43,8 +56,7 @@ static int add_writers(struct pipeline *pipeline, const struct options *options)
 	if (options->action == ACTION_LIST_TASKS)
 		return add_writer(pipeline, writer_tasks_new(options->threads));
 	if (!options->csv_dir && !options->json_path)
-		return add_writer(pipeline,
-				  writer_table_new(options->threads, options->all ? TABLE_ROWS_OF_ALL : 0));
+		return add_writer(pipeline, new_table(options));
 	if (options->csv_dir)
 		err = add_writer(pipeline, writer_csv_new(options->csv_dir, options->modules, options->metrics, &options->output));
 	if (!err && options->json_path)

@@ -35,18 +35,27 @@ struct writer {
 	uint64_t written_bytes; /* to files, up to the last end() */
 };
 
+/** How the table looks. */
+struct table_options {
+	bool threads;
+	bool shares_terminal;   /* something else writes there, too: it is not ours to steer */
+	unsigned int sort;      /* enum metric_id, or TABLE_SORT_CPU */
+	unsigned int top;       /* at most so many; 0: what fits the terminal */
+	unsigned int busy_only; /* elsewhere, of more than this only those that did something; 0: all */
+};
+
 /**
  * The writers that there are. NULL after the cause has been logged, with errno EEXIST if a file that was to be
  * continued has another header. `policy` may be NULL.
  *
  * `modules` is a set of enum module_id, `metrics` one of enum metric_id: --modules and --metrics. `directory` is
- * created if it is missing, `path` may be "-". `limit`: of more tasks than this, show only the busiest; 0: all.
+ * created if it is missing, `path` may be "-".
  */
 struct writer *writer_csv_new(const char *directory, unsigned int modules, uint64_t metrics,
 			      const struct output_policy *policy);
 struct writer *writer_json_new(const char *path, unsigned int modules, uint64_t metrics,
 			       const struct output_policy *policy);
-struct writer *writer_table_new(bool threads, unsigned int limit);
+struct writer *writer_table_new(const struct table_options *options);
 struct writer *writer_tasks_new(bool threads); /* --list tasks */
 
 #endif

@@ -14,6 +14,7 @@
 #include "log.h"
 #include "modules.h"
 #include "output.h"
+#include "table_format.h"
 #include "unit.h"
 
 #define MS 1000000ULL
@@ -310,7 +311,8 @@ static void json_events_and_losses_parse_back(void **state)
 static void capture_table(bool threads, unsigned int limit, void (*write)(struct writer *writer))
 {
 	int saved = dup(STDOUT_FILENO), fd = open(path_of("table"), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-	struct writer *writer = writer_table_new(threads, limit);
+	const struct table_options options = { .threads = threads, .sort = TABLE_SORT_CPU, .busy_only = limit };
+	struct writer *writer = writer_table_new(&options);
 
 	fflush(stdout);
 	dup2(fd, STDOUT_FILENO);
@@ -357,8 +359,8 @@ static void the_table_is_sorted_and_says_what_it_left_out(void **state)
 	capture_table(false, 0, write_three_rows);
 	check_file("table", "03:55:49  3 processes, 100.4% CPU\n"
 			    "    PID USER       S   CPU%   RSS  THR READ/s WRIT/s COMM\n"
-			    "   4711 4294967289 S  100.0  1.4M    3   1.0K      0 fast\n"
-			    "   4711 4294967289 S    0.4  1.4M    3   1.0K      0 slow\n"
+			    "   4711 4294967289 S  100.0  1.4M    3   1.0K      - fast\n"
+			    "   4711 4294967289 S    0.4  1.4M    3   1.0K      - slow\n"
 			    "   4711 4294967289 X      -  1.4M    3      -      - gone\n"
 			    "lost: queue_samples=5\n"
 			    "\n");
