@@ -191,8 +191,8 @@ static void on_resized(uv_signal_t *handle, int number)
 }
 
 /*
- * SIGHUP is for the files, if there are any. With a command that runs, SIGINT is its matter: the terminal sends it to both. The others are passed on once, and
- * the report ends with the command. A second one ends it at once.
+ * SIGHUP is for the files, if there are any. With a command that runs, SIGINT is its matter: the terminal sends it to
+ * both. The others are passed on once, and the report ends with the command. A second one ends it at once.
  */
 static void on_signal(uv_signal_t *handle, int number)
 {

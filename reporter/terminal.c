@@ -23,10 +23,12 @@ void terminal_measure(struct terminal *terminal)
 void terminal_init(struct terminal *terminal)
 {
 	const char *type = getenv("TERM"), *no_colour = getenv("NO_COLOR");
-	locale_t widths = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+	static locale_t widths; /* until the process ends */
 
+	if (!widths)
+		widths = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
 	if (widths)
-		uselocale(widths); /* until the process ends */
+		uselocale(widths);
 	*terminal = (struct terminal){ .is_terminal = isatty(STDOUT_FILENO) };
 	terminal->can_steer = terminal->is_terminal && type && *type && strcmp(type, "dumb") != 0;
 	terminal->has_colour = terminal->can_steer && !(no_colour && *no_colour);
