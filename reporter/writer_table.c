@@ -90,11 +90,12 @@ static int table_row(struct writer *writer, const struct row *row)
 		return err;
 	line = &table->rows[table->count++];
 	table_read_row(row, table->options.sort, line);
-	line->alarm = table_alarms_has(table->alarms, row->tid, row->start_time_ns);
-	if (row->ended)
+	if (row->ended) {
+		line->alarm = table_alarms_has(table->alarms, row->tid, row->start_time_ns);
 		table_alarms_forget(&table->alarms, row->tid, row->start_time_ns);
-	else
+	} else {
 		table->tick_wall_ns = row->tick_wall_ns;
+	}
 	return 0;
 }
 
@@ -281,6 +282,17 @@ static void fit_screen(struct table_writer *table)
 	table_layout_fit(&table->layout);
 }
 
+/* Only now: what a row sets off comes after it. */
+static void mark_alarms(struct table_writer *table)
+{
+	for (size_t i = 0; i < table->count; i++) {
+		struct table_row *row = &table->rows[i];
+
+		if (row->state != 'X')
+			row->alarm = table_alarms_has(table->alarms, row->tid, row->start_time_ns);
+	}
+}
+
 static int table_tick(struct table_writer *table)
 {
 	bool had_gap = table->gap_ticks, is_baseline = !table->had_tick && table->count == 0;
@@ -296,6 +308,7 @@ static int table_tick(struct table_writer *table)
 		return 0;
 	if (!table->in_place && table->stale)
 		return output_flush(table->output);
+	mark_alarms(table);
 	if (table->count > 1)
 		qsort_r(table->rows, table->count, sizeof(table->rows[0]), table_compare, &table->options.sort);
 	table->stale = true;

@@ -374,6 +374,37 @@ static void the_table_is_sorted_and_says_what_it_left_out(void **state)
 		assert_true(strlen(line) <= 80);
 }
 
+static void write_alarms(struct writer *writer)
+{
+	struct event event = { .name = "alarm", .tid = 4711, .tgid = 4711, .start_time_ns = 123456789, .comm = "calm" };
+	struct row row = full_row();
+
+	row.uid = 4294967294u - 5;
+	row.comm = "calm";
+	write_row(writer, row);
+	assert_int_equal(writer->event(writer, &event), 0); /* set off by that row */
+	writer->end(writer, WRITER_TICK);
+	event.name = "clear";
+	write_row(writer, row);
+	assert_int_equal(writer->event(writer, &event), 0);
+	writer->end(writer, WRITER_TICK);
+}
+
+static void alarms_are_marked_in_the_table(void **state)
+{
+	(void)state;
+	setenv("TZ", "UTC", 1);
+	capture_table(false, 0, write_alarms);
+	check_file("table", "03:55:49  1 process, 50.0% CPU\n"
+			    "    PID USER       S   CPU%   RSS  THR READ/s WRIT/s COMM\n"
+			    "   4711 4294967289 S   50.0     -    -      -      - ! calm\n"
+			    "\n"
+			    "03:55:49  1 process, 50.0% CPU\n"
+			    "    PID USER       S   CPU%   RSS  THR READ/s WRIT/s COMM\n"
+			    "   4711 4294967289 S   50.0     -    -      -      - calm\n"
+			    "\n");
+}
+
 /* --- outputs that fail */
 
 static void a_full_disk_is_an_error(void **state)
@@ -458,6 +489,7 @@ int main(void)
 		TEST(json_numbers_are_exact),
 		TEST(json_events_and_losses_parse_back),
 		TEST(the_table_is_sorted_and_says_what_it_left_out),
+		TEST(alarms_are_marked_in_the_table),
 		TEST(a_full_disk_is_an_error),
 		TEST(unwritable_places_are_refused),
 		TEST(long_outputs_arrive_whole),
