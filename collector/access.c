@@ -159,7 +159,8 @@ int access_process(const struct client *client, pid_t pid, struct pid_key *key)
 		return -ESRCH;
 	if (status_numbers(status, "\nTgid:", &tgid, 1) != 1 || (pid_t)tgid != pid)
 		return -EINVAL;
-	if (!client->sees_all && !is_own(client, pid, status))
-		return -EACCES;
-	return access_start_ticks(stat, &key->start_ticks);
+	err = access_start_ticks(stat, &key->start_ticks);
+	if (!err && !client->sees_all && !is_own(client, pid, status))
+		err = -EACCES;
+	return err;
 }

@@ -25,7 +25,7 @@ struct client {
 int access_identify(int fd, const struct config *config, struct client *client);
 
 /**
- * May the client watch this process? Fills `key`. Returns 0, -ESRCH if there is none, -EINVAL if `pid` is a thread of
+ * May the client watch this process? Fills `key` if there is such a process. Returns 0, -ESRCH if there is none, -EINVAL if `pid` is a thread of
  * another process, -EACCES if it is not theirs to see.
  */
 int access_process(const struct client *client, pid_t pid, struct pid_key *key);

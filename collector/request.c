@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "metric.h"
@@ -74,6 +75,14 @@ static int compare_pids(const void *a, const void *b)
 	return left->tgid < right->tgid ? -1 : left->tgid > right->tgid;
 }
 
+static bool is_other_process(const struct pid_key *key, const Taskmon__Subscribe *subscribe, size_t i)
+{
+	uint64_t ticks_per_s = (uint64_t)sysconf(_SC_CLK_TCK);
+
+	return subscribe->n_start_times && subscribe->start_times[i] && key->start_ticks &&
+	       key->start_ticks != subscribe->start_times[i] / (1000000000 / ticks_per_s);
+}
+
 /* Which processes; tells the client what is wrong with them. */
 static int read_selection(struct session *session, const Taskmon__Subscribe *subscribe, struct watch_spec *spec)
 {
@@ -94,19 +103,26 @@ static int read_selection(struct session *session, const Taskmon__Subscribe *sub
 			       "%zu processes in one subscription (at most %d)", subscribe->n_pids, WATCH_PIDS_MAX);
 		return -EINVAL;
 	}
+	if (subscribe->n_start_times && subscribe->n_start_times != subscribe->n_pids) {
+		session_refuse(session, TASKMON__ERROR__CODE__INVALID, subscribe->request,
+			       "%zu start times for %zu processes", subscribe->n_start_times, subscribe->n_pids);
+		return -EINVAL;
+	}
 	for (size_t i = 0; i < subscribe->n_pids; i++) {
 		uint32_t pid = subscribe->pids[i];
 		int err = pid > INT32_MAX ? -ESRCH : access_process(client, (pid_t)pid, &spec->pids[i]);
 
+		if (is_other_process(&spec->pids[i], subscribe, i))
+			err = -ESRCH; /* whoever it is that has the number now */
 		if (err == -EACCES)
-			session_refuse(session, TASKMON__ERROR__CODE__DENIED, subscribe->request,
+			session_refuse_process(session, TASKMON__ERROR__CODE__DENIED, subscribe->request, pid,
 				       "process %u is not yours to see (only root and members of the collector's group "
 				       "see the processes of others)", pid);
 		else if (err == -EINVAL)
-			session_refuse(session, TASKMON__ERROR__CODE__NO_SUCH_PROCESS, subscribe->request,
+			session_refuse_process(session, TASKMON__ERROR__CODE__NO_SUCH_PROCESS, subscribe->request, pid,
 				       "%u is a thread, not a process", pid);
 		else if (err)
-			session_refuse(session, TASKMON__ERROR__CODE__NO_SUCH_PROCESS, subscribe->request,
+			session_refuse_process(session, TASKMON__ERROR__CODE__NO_SUCH_PROCESS, subscribe->request, pid,
 				       "no process %u", pid);
 		if (err)
 			return err;

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "csv_tables.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "derive.h"
 #include "metric.h"
 
@@ -154,20 +157,24 @@ const unsigned int csv_table_count = sizeof(csv_tables) / sizeof(csv_tables[0]);
 
 /* --- lines */
 
-void csv_put_header(struct output *output, const struct csv_table *table, uint64_t metric_set)
+char *csv_header(const struct csv_table *table, uint64_t metric_set)
 {
-	for (const struct csv_column *column = table->columns; column->name; column++) {
-		if (column != table->columns)
-			output_char(output, ',');
-		output_text(output, column->name);
-	}
-	for (int id = 0; table->all_metrics && id < METRIC_TOTAL; id++) {
-		if (!(metric_set & METRIC_BIT(id)))
-			continue;
-		output_char(output, ',');
-		output_text(output, metrics[id].name);
-	}
-	output_line_end(output);
+	char *text = NULL;
+	size_t size;
+	FILE *stream = open_memstream(&text, &size);
+
+	if (!stream)
+		return NULL;
+	for (const struct csv_column *column = table->columns; column->name; column++)
+		fprintf(stream, "%s%s", column == table->columns ? "" : ",", column->name);
+	for (int id = 0; table->all_metrics && id < METRIC_TOTAL; id++)
+		if (metric_set & METRIC_BIT(id))
+			fprintf(stream, ",%s", metrics[id].name);
+	fputc('\n', stream);
+	if (fclose(stream) == 0)
+		return text;
+	free(text);
+	return NULL;
 }
 
 static void put_metric(struct output *output, const struct row *row, enum metric_id id)
@@ -202,12 +209,6 @@ void csv_put_row(struct output *output, const struct csv_table *table, uint64_t 
 
 /* --- event.csv */
 
-void csv_put_event_header(struct output *output)
-{
-	output_text(output, "time,event,tid,tgid,comm,detail");
-	output_line_end(output);
-}
-
 void csv_put_event(struct output *output, const struct event *event)
 {
 	output_time(output, event->wall_ns);
@@ -231,5 +232,16 @@ void csv_put_loss(struct output *output, const struct loss *loss)
 	output_text(output, loss->cause);
 	output_char(output, '=');
 	output_u64(output, loss->count);
+	output_line_end(output);
+}
+
+void csv_put_gap(struct output *output, const struct gap *gap)
+{
+	output_time(output, gap->wall_ns);
+	output_text(output, ",gap,,,,since=");
+	output_time(output, gap->since_wall_ns);
+	output_text(output, " (");
+	output_text(output, gap->cause);
+	output_char(output, ')');
 	output_line_end(output);
 }

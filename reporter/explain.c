@@ -295,7 +295,7 @@ int explain_thresholds(const struct options *options)
 	err = find_interval(&explain, stream, &interval_ns);
 	explain.derive = derive_new(threshold_rules_deltas(&options->thresholds), options->threads);
 	explain.thresholds = thresholds_new(&options->thresholds, interval_ns, on_event, &explain);
-	explain.output = output_open("-");
+	explain.output = output_open("-", CSV_EVENT_HEADER, NULL);
 	if (!err && !(explain.derive && explain.thresholds))
 		err = -ENOMEM;
 	if (!err && !explain.output)
@@ -303,7 +303,7 @@ int explain_thresholds(const struct options *options)
 	if (!err) {
 		/* where a task's first row is not its start, it is not known what was before */
 		derive_arm(explain.derive, UINT64_MAX);
-		csv_put_event_header(explain.output);
+		output_begin(explain.output);
 		err = read_lines(&explain, stream, judge_row);
 		if (output_flush(explain.output) && !err)
 			err = -EIO;

@@ -39,12 +39,15 @@ static int run_report(const struct options *options)
 	}
 	config_warn(options);
 	signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error of that output */
+	signal(SIGXFSZ, SIG_IGN); /* so is a file that may not grow any more */
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	pipeline = pipeline_new(options);
 	if (pipeline) {
 		status = report_run(options, pipeline, &launch);
 		if (pipeline_free(pipeline) && status == STATUS_DONE && !launch.released)
 			status = STATUS_FAILED;
+	} else if (errno == EEXIST) {
+		status = STATUS_USAGE;
 	}
 	launch_free(&launch);
 	return status;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "modules.h"
+#include "output.h"
 #include "select.h"
 #include "threshold_rule.h"
 
@@ -37,6 +38,9 @@ struct options {
 	uint64_t duration_ns; /* 0: no end */
 	char *csv_dir;        /* NULL: not asked for, like the next */
 	char *json_path;      /* "-": standard output */
+	struct output_policy output;
+	unsigned int sort;    /* of the table: enum metric_id, or TABLE_SORT_CPU */
+	unsigned int top;     /* rows of the table; 0: what fits */
 	char *socket_path;
 	char *config_path;    /* NULL: none, like the next */
 	char *explain_path;   /* --explain-threshold */

@@ -77,4 +77,11 @@ struct loss {
 	uint64_t wall_ns;  /* when it was told */
 };
 
+/** The connection to the collector was lost: nothing is known of the time until the next tick. */
+struct gap {
+	const char *cause;
+	uint64_t wall_ns;       /* when it was noticed */
+	uint64_t since_wall_ns; /* the last tick before it */
+};
+
 #endif

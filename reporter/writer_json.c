@@ -152,6 +152,18 @@ static int json_loss(struct writer *writer, const struct loss *loss)
 	return finish_line(json, object, ok);
 }
 
+static int json_gap(struct writer *writer, const struct gap *gap)
+{
+	struct json_writer *json = (struct json_writer *)writer;
+	cJSON *object = cJSON_CreateObject();
+	bool ok = cJSON_AddStringToObject(object, "type", "gap") &&
+		  add_time(object, "time", gap->wall_ns) &&
+		  add_time(object, "since", gap->since_wall_ns) &&
+		  cJSON_AddStringToObject(object, "cause", gap->cause);
+
+	return finish_line(json, object, ok);
+}
+
 static int json_begin(struct writer *writer)
 {
 	return output_begin(((struct json_writer *)writer)->output);
@@ -162,14 +174,18 @@ static int json_end(struct writer *writer, enum writer_end how)
 	struct json_writer *json = (struct json_writer *)writer;
 	int err;
 
-	if (how == WRITER_TICK)
-		return output_flush(json->output);
-	err = output_close(json->output);
-	free(json);
+	if (how == WRITER_DONE) {
+		err = output_close(json->output);
+		free(json);
+		return err;
+	}
+	err = how == WRITER_REOPEN ? output_reopen(json->output) : output_flush(json->output);
+	writer->written_bytes = output_total_bytes(json->output);
 	return err;
 }
 
-struct writer *writer_json_new(const char *path, unsigned int module_set, uint64_t metric_set)
+struct writer *writer_json_new(const char *path, unsigned int module_set, uint64_t metric_set,
+			       const struct output_policy *policy)
 {
 	struct json_writer *json = calloc(1, sizeof(*json));
 
@@ -190,10 +206,14 @@ struct writer *writer_json_new(const char *path, unsigned int module_set, uint64
 	json->writer.row = json_row;
 	json->writer.event = json_event;
 	json->writer.loss = json_loss;
+	json->writer.gap = json_gap;
 	json->writer.end = json_end;
-	json->output = output_open(path);
+	json->output = output_open(path, NULL, policy);
 	if (!json->output) {
+		int err = errno;
+
 		free(json);
+		errno = err;
 		return NULL;
 	}
 	return &json->writer;
