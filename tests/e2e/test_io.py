@@ -97,7 +97,7 @@ class Requests(DiskTest):
                 work.step("round", 2)
                 self.settle(process)
                 self.assertBetween(1, longest(process.task()[seen:]), work.fact("longest_ns"), how)
-                self.assertEqual(process.losses(), {})
+                self.assertLessEqual(set(process.losses()), {"skipped"})  # 7.x can preempt programs
                 work.end()
                 self.assertEqual((process.wait(), threads.wait()), (0, 0))
 
