@@ -273,6 +273,62 @@ int kernel_set_owner_watches(struct kernel *kernel, const struct owner_key *key,
 	return set_or_delete(kernel->bpf->maps.owner_watches, key, sizeof(*key), watches);
 }
 
+static struct bpf_map *table_of(const struct kernel *kernel, enum kernel_table table)
+{
+	struct bpf_map *const tables[TABLE_COUNT] = {
+		[TABLE_NAMES] = kernel->bpf->maps.name_terms,
+		[TABLE_PREFIXES] = kernel->bpf->maps.prefix_terms,
+		[TABLE_ARGV] = kernel->bpf->maps.argv_terms,
+		[TABLE_USERS] = kernel->bpf->maps.user_terms,
+		[TABLE_CONNECTIONS] = kernel->bpf->maps.connection_terms,
+		[TABLE_ARGV_FOUND] = kernel->bpf->maps.argv_found,
+		[TABLE_LIMITS] = kernel->bpf->maps.limits,
+		[TABLE_CLAUSES] = kernel->bpf->maps.clauses,
+	};
+
+	return tables[table];
+}
+
+int kernel_table_set(struct kernel *kernel, enum kernel_table table, const void *key, const void *value)
+{
+	const struct bpf_map *map = table_of(kernel, table);
+	int err;
+
+	if (value)
+		return bpf_map__update_elem(map, key, bpf_map__key_size(map), value, bpf_map__value_size(map), BPF_ANY);
+	err = bpf_map__delete_elem(map, key, bpf_map__key_size(map), 0);
+	return err == -ENOENT ? 0 : err;
+}
+
+void kernel_table_clear(struct kernel *kernel, enum kernel_table table)
+{
+	const struct bpf_map *map = table_of(kernel, table);
+	u8 key[sizeof(struct name_key)];
+
+	while (bpf_map__get_next_key(map, NULL, key, bpf_map__key_size(map)) == 0)
+		if (bpf_map__delete_elem(map, key, bpf_map__key_size(map), 0))
+			break;
+}
+
+struct rule_settings *kernel_rules(struct kernel *kernel)
+{
+	return &kernel->bpf->bss->rules;
+}
+
+void kernel_find_connections(struct kernel *kernel)
+{
+	struct bpf_link *link = bpf_program__attach_iter(kernel->bpf->progs.find_connections, NULL);
+	int fd = link ? bpf_iter_create(bpf_link__fd(link)) : -errno;
+
+	while (fd >= 0 && (read(fd, kernel->buffer, sizeof(kernel->buffer)) > 0 || errno == EAGAIN || errno == EINTR))
+		errno = 0;
+	if (fd < 0)
+		log_warning(SUBSYSTEM, "open connections are not looked up: %s", strerror(-fd));
+	else
+		close(fd);
+	bpf_link__destroy(link);
+}
+
 /* One walk over all tasks. */
 static int walk(struct kernel *kernel, const struct sample_request *request, kernel_sample_handler handler, void *context)
 {
