@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# make            build/taskmon-collector and build/taskmon-report
+# make            build/taskmon-collector and build/taskmon-report, man pages, shell completion
 # make check      unit tests (no root); ./tests/run runs everything
 # make install    DESTDIR= prefix=/usr/local
 # make asan       both programs with ASan and UBSan, in build/asan/
@@ -14,6 +14,8 @@ prefix  ?= /usr/local
 bindir  ?= $(prefix)/bin
 sbindir ?= $(prefix)/sbin
 mandir  ?= $(prefix)/share/man
+bashcompdir ?= $(prefix)/share/bash-completion/completions
+zshcompdir  ?= $(prefix)/share/zsh/site-functions
 
 CC      ?= cc
 CLANG   ?= clang
@@ -48,7 +50,11 @@ FUZZERS        := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fu
 UNIT_TESTS     := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 SKELETON       := $(B)/gen/taskmon.skel.h
 
-all: $(B)/taskmon-collector $(B)/taskmon-report
+PROGRAMS       := taskmon-collector taskmon-report
+MAN_PAGES      := $(patsubst deploy/man/%,$(B)/man/%,$(wildcard deploy/man/*.[158]))
+COMPLETIONS    := $(PROGRAMS:%=$(B)/completions/%) $(PROGRAMS:%=$(B)/completions/_%)
+
+all: $(PROGRAMS:%=$(B)/%) $(MAN_PAGES) $(COMPLETIONS)
 
 $(B)/taskmon-collector: $(COLLECTOR_OBJS) $(COMMON_OBJS)
 	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(call pkg_libs,$(COLLECTOR_PKGS))
@@ -86,8 +92,20 @@ $(SKELETON): $(B)/bpf/taskmon.o
 	@mkdir -p $(@D)
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name taskmon_bpf > $@.tmp && mv $@.tmp $@
 
+# --- man pages and completion: what lists metrics or options is made of the table and of --help
+$(B)/man/%: deploy/man/% deploy/man/metrics.awk common/metrics.def Makefile
+	@mkdir -p $(@D)
+	$(call say,MAN,$<)awk -f deploy/man/metrics.awk common/metrics.def > $@.metrics && \
+		sed -e '/@METRICS@/r $@.metrics' -e '/@METRICS@/d' -e 's/@VERSION@/$(VERSION)/' $< > $@ && rm $@.metrics
+
+complete = @mkdir -p $(@D); deploy/completions/generate $(1) $< common/metrics.def > $@
+$(B)/completions/_%: $(B)/% deploy/completions/generate common/metrics.def
+	$(call complete,zsh)
+$(B)/completions/%: $(B)/% deploy/completions/generate common/metrics.def
+	$(call complete,bash)
+
 # --- tests
-$(B)/workloads/%: tests/workloads/%.c tests/workloads/workload.h
+$(B)/workloads/%: tests/workloads/%.c $(wildcard tests/workloads/*.h)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) -std=gnu11 $(WARN) -D_GNU_SOURCE -O2 -g -o $@ $< -pthread
 
@@ -107,20 +125,39 @@ asan:
 	$(Q)$(MAKE) B=$(B)/asan SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' all unit-tests
 
 # libFuzzer needs everything compiled by clang with its instrumentation, so the few files are compiled again.
-$(B)/fuzz/fuzz_frames: common/frame.c common/wire.c common/arena.c common/metric.c $(B)/gen/taskmon.pb-c.c
-$(B)/fuzz/fuzz_collector_config: collector/config.c common/str.c
+$(B)/fuzz/fuzz_frames: common/frame.c common/wire.c common/arena.c common/metric.c common/str.c $(B)/gen/taskmon.pb-c.c
+$(B)/fuzz/fuzz_collector_config: collector/config.c common/json_file.c common/str.c
+$(B)/fuzz/fuzz_report_config: $(addprefix reporter/,config.c config_thresholds.c options.c option_values.c modules.c select.c \
+	derive.c csv_tables.c output.c output_file.c threshold_rule.c threshold_judge.c threshold_stats.c) \
+	common/json_file.c common/str.c common/metric.c common/log.c
+$(B)/fuzz/fuzz_smaps: collector/rollup.c collector/access.c
 $(B)/fuzz/%: tests/fuzz/%.c | $(B)/gen/taskmon.pb-c.h
 	@mkdir -p $(@D)
-	$(call say,FUZZ,$<)$(CLANG) $(ALL_CFLAGS) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -Icollector \
-		-o $@ $(filter %.c,$^) $(call pkg_libs,$(COMMON_PKGS) libcjson)
+	$(call say,FUZZ,$<)$(CLANG) $(ALL_CFLAGS) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+		-I$(if $(findstring fuzz_report_,$@),reporter,collector) \
+		-o $@ $(filter %.c,$^) $(call pkg_libs,$(COMMON_PKGS) libcjson popt) -lm
 fuzz: $(FUZZERS)
 
-bench: all workloads
+# Of thresholds, without root.
+$(B)/bench/thresholds: tests/bench/thresholds.c $(REPORTER_OBJS) $(COMMON_OBJS)
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -Ireporter -o $@ $< $(filter-out %/main.o,$(REPORTER_OBJS)) $(COMMON_OBJS) \
+		$(call pkg_libs,$(REPORTER_PKGS)) -lm
+
+bench: all workloads $(B)/bench/thresholds
+	$(Q)$(B)/bench/thresholds
 	$(Q)TASKMON_BUILD=$(B) tests/bench/snapshot
 
 install: all
 	install -D -m 755 $(B)/taskmon-collector $(DESTDIR)$(sbindir)/taskmon-collector
 	install -D -m 755 $(B)/taskmon-report $(DESTDIR)$(bindir)/taskmon-report
+	for page in $(notdir $(MAN_PAGES)); do \
+		install -D -m 644 $(B)/man/$$page $(DESTDIR)$(mandir)/man$${page##*.}/$$page || exit 1; \
+	done
+	for program in $(PROGRAMS); do \
+		install -D -m 644 $(B)/completions/$$program $(DESTDIR)$(bashcompdir)/$$program && \
+		install -D -m 644 $(B)/completions/_$$program $(DESTDIR)$(zshcompdir)/_$$program || exit 1; \
+	done
 
 clean:
 	rm -rf $(B)

@@ -24,6 +24,11 @@ static __always_inline void keep_longest(u64 *longest, u64 length)
 	}
 }
 
+static __always_inline u64 minus(u64 a, u64 b)
+{
+	return a > b ? a - b : 0;
+}
+
 /** The process that `task` belongs to, if figures of cost HOOK are wanted of it. */
 static __always_inline struct process_state *hooked(struct task_struct *task)
 {
@@ -86,9 +91,11 @@ struct open_request_search {
 
 static long visit_request(void *map, u64 *key, struct request_start *start, struct open_request_search *search)
 {
-	u64 length = search->now - start->time_ns;
+	u64 length = minus(search->now, start->time_ns); /* it may have begun since */
 	struct charge *charge;
 
+	if (start->whole)
+		return 0;
 	if (search->of.tid && (start->process.tid != search->of.tid ||
 			       start->process.start_time_ns != search->of.start_time_ns))
 		return 0;

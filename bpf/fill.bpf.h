@@ -13,11 +13,6 @@
 #include "stretch.bpf.h"
 #include "watch.bpf.h"
 
-static __always_inline u64 minus(u64 a, u64 b)
-{
-	return a > b ? a - b : 0;
-}
-
 #define HAS_RUN_DELAY bpf_core_field_exists(struct sched_info, run_delay)
 
 #define ADD_IO(sum, from, READ)                                                          \

@@ -12,7 +12,7 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-#define BIOS_MAX 4096 /* of one request */
+#define BIOS_MAX (1 << 20) /* of one request: more sectors than one can have */
 
 SEC("tp_btf/block_bio_queue")
 int BPF_PROG(on_bio_queue, struct bio *bio)
@@ -42,15 +42,41 @@ int BPF_PROG(on_bio_queue, struct bio *bio)
 	return 0;
 }
 
-static __always_inline void complete_bio(struct bio *bio)
+/* The first part of a bio becomes a bio of its own, whose owner is the rest: bio_chain(), block/bio.c. */
+SEC("tp_btf/block_split")
+int BPF_PROG(on_bio_split, struct bio *bio)
+{
+	u64 key = (u64)bio, whole = (u64)bio->bi_private;
+	struct request_start piece = { .whole = whole };
+	struct request_start *start = bpf_map_lookup_elem(&requests, &whole);
+
+	if (!start || start->whole || bpf_map_lookup_elem(&requests, &key))
+		return 0;
+	if (bpf_map_update_elem(&requests, &key, &piece, BPF_NOEXIST))
+		count_loss(start->watches, LOSS_TABLE_FULL);
+	else
+		__sync_fetch_and_add(&start->pieces, 1);
+	return 0;
+}
+
+/* `all_of_it`: none of its pieces can be left. */
+static __always_inline void complete_bio(struct bio *bio, bool all_of_it)
 {
 	u64 key = (u64)bio, length;
 	struct request_start *start = bpf_map_lookup_elem(&requests, &key);
 	struct charge *charge;
 
-	if (!start)
+	if (start && start->whole) {
+		u64 whole = start->whole;
+
+		bpf_map_delete_elem(&requests, &key);
+		key = whole;
+		start = bpf_map_lookup_elem(&requests, &key);
+		all_of_it = false;
+	}
+	if (!start || (!all_of_it && __sync_fetch_and_add(&start->pieces, -1) != 0))
 		return;
-	length = bpf_ktime_get_boot_ns() - start->time_ns;
+	length = minus(bpf_ktime_get_boot_ns(), start->time_ns);
 	charge = bpf_map_lookup_elem(&charges, &start->process);
 	if (charge) {
 		keep_longest(&charge->figure[F_task_io_request_time_max], length);
@@ -65,7 +91,7 @@ static __always_inline void complete_bio(struct bio *bio)
 SEC("tp_btf/block_bio_complete")
 int BPF_PROG(on_bio_complete, struct request_queue *queue, struct bio *bio)
 {
-	complete_bio(bio);
+	complete_bio(bio, true);
 	return 0;
 }
 
@@ -86,7 +112,7 @@ static long visit_bio(u32 index, struct bio_walk *walk)
 		return 1; /* only a part of it is complete */
 	walk->bytes -= size;
 	walk->next = BPF_CORE_READ(bio, bi_next);
-	complete_bio(bio);
+	complete_bio(bio, false);
 	return 0;
 }
 
@@ -95,6 +121,12 @@ int BPF_PROG(on_request_complete, struct request *request, int error, unsigned i
 {
 	struct bio_walk walk = { request->bio, bytes };
 
+	/*
+	 * Somebody goes on with it. Of bios that were queued only data that has to pass through a cache, which is flushed
+	 * next: the request ends once more when that is done (block/blk-flush.c).
+	 */
+	if (request->end_io)
+		return 0;
 	bpf_loop(BIOS_MAX, visit_bio, &walk, 0);
 	return 0;
 }

@@ -259,8 +259,16 @@ struct k_sigaction;
 struct folio;
 struct address_space;
 struct msghdr;
-struct sk_buff;
 struct request_queue;
+
+/* include/linux/skbuff.h, include/net/tcp.h */
+struct sk_buff {
+	char cb[48];
+};
+
+struct tcp_skb_cb { /* in cb */
+	u16 tcp_gso_segs;
+};
 
 /* include/linux/blk_types.h */
 struct bvec_iter {
@@ -270,11 +278,13 @@ struct bvec_iter {
 struct bio {
 	struct bio *bi_next;
 	struct bvec_iter bi_iter;
+	void *bi_private;
 };
 
 /* include/linux/blk-mq.h */
 struct request {
 	struct bio *bio;
+	void *end_io;
 };
 
 /* arch/x86/include/asm/ptrace.h */

@@ -272,11 +272,10 @@ static __always_inline u32 exit_status_of(struct task_struct *task, bool process
 	return task->exit_code;
 }
 
-/* Nothing more can be charged to a task that has ended. */
+/* Nothing more can be charged to a task that has ended, whether or not somebody still watches it. */
 static __always_inline void forget_charge(struct charge_key key)
 {
-	if (settings.measured)
-		bpf_map_delete_elem(&charges, &key);
+	bpf_map_delete_elem(&charges, &key);
 }
 
 /* Block requests that are still in flight when their thread exits count with their length so far. */
@@ -304,8 +303,12 @@ static __always_inline void handle_exit(struct task_struct *task)
 	bool process_ended;
 	u64 watches;
 
-	if (!state)
+	if (!state) {
+		forget_charge(thread_key(task));
+		if (leader->signal->live.counter == 0)
+			forget_charge(process_key(leader));
 		return;
+	}
 	keep_remains(state, task, now);
 	hand_over(state, task);
 	watches = visible_to(state, leader);
@@ -322,6 +325,8 @@ static __always_inline void handle_exit(struct task_struct *task)
 		thread->ended = 1;
 	if (thread && watches & settings.threads) {
 		fill_thread(record, thread, task, watches & settings.threads, now);
+		record->facts[0] = state->facts.bits[0];
+		record->facts[1] = state->facts.bits[1];
 		record->type = RECORD_END;
 		record->flags |= process_ended ? RECORD_PROCESS_ENDED : 0;
 		record->exit_status = exit_status_of(task, process_ended);

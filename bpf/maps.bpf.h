@@ -95,11 +95,13 @@ struct {
 	__type(value, struct charge);
 } charges SEC(".maps") __weak;
 
-/* A block request in flight, by the address of its bio. */
+/* A block request in flight, by the address of its bio. One that is too large for the device is split into pieces. */
 struct request_start {
 	u64 time_ns;
 	u64 watches;
 	struct charge_key process, thread; /* that submitted it */
+	u64 whole;  /* for a piece: of which bio; it has no other field */
+	u64 pieces; /* that are in flight beside what is left of the bio itself */
 };
 
 struct {
@@ -110,11 +112,16 @@ struct {
 	__type(value, struct request_start);
 } requests SEC(".maps") __weak;
 
+struct packets {
+	u64 rx_bytes, rx_packets, tx_bytes, tx_packets;
+};
+
 /* Whose socket it is. */
 struct socket_state {
 	struct charge_key process, thread; /* that used it last; tid 0: nobody we watch */
 	u64 foreign;                       /* somebody else uses it */
-	u64 rx_bytes, tx_bytes, rx_packets, tx_packets; /* from before an owner was known */
+	struct packets unowned;            /* from before an owner was known */
+	struct packets sent;               /* since it was used last: who sends shows when it is sent already */
 };
 
 struct {

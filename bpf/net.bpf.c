@@ -18,48 +18,97 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define IPV6_HEADER_BYTES 40
 #define UDP_HEADER_BYTES 8
 #define MSG_PEEK 2
+#define MSG_ERRQUEUE 0x2000 /* what was sent comes back with an error or a time stamp */
 #define TCP_SYN_SENT 2 /* include/net/tcp_states.h */
 #define TCP_CLOSE 7
 #define TCP_LISTEN 10
 #define FDS_MAX (1 << 30)
 
-static __always_inline void credit(struct charge *charge, u64 rx_bytes, u64 rx_packets, u64 tx_bytes, u64 tx_packets)
+static __always_inline void credit(struct charge *charge, const struct packets *packets)
 {
-	__sync_fetch_and_add(&charge->figure[F_task_link_rx_bytes], rx_bytes);
-	__sync_fetch_and_add(&charge->figure[F_task_link_rx_packets], rx_packets);
-	__sync_fetch_and_add(&charge->figure[F_task_link_tx_bytes], tx_bytes);
-	__sync_fetch_and_add(&charge->figure[F_task_link_tx_packets], tx_packets);
+	__sync_fetch_and_add(&charge->figure[F_task_link_rx_bytes], packets->rx_bytes);
+	__sync_fetch_and_add(&charge->figure[F_task_link_rx_packets], packets->rx_packets);
+	__sync_fetch_and_add(&charge->figure[F_task_link_tx_bytes], packets->tx_bytes);
+	__sync_fetch_and_add(&charge->figure[F_task_link_tx_packets], packets->tx_packets);
 }
 
-/* The current task uses the socket: from now on its packets are this process's. */
-static __always_inline void use_socket(struct sock *sk, struct task_struct *task, struct process_state *state)
+static __always_inline void add(struct packets *sum, const struct packets *packets)
 {
-	struct socket_state *socket = bpf_sk_storage_get(&sockets, sk, NULL, state ? BPF_SK_STORAGE_GET_F_CREATE : 0);
-	struct charge_key process;
-	struct charge *charge;
+	__sync_fetch_and_add(&sum->rx_bytes, packets->rx_bytes);
+	__sync_fetch_and_add(&sum->rx_packets, packets->rx_packets);
+	__sync_fetch_and_add(&sum->tx_bytes, packets->tx_bytes);
+	__sync_fetch_and_add(&sum->tx_packets, packets->tx_packets);
+}
 
+static __always_inline bool has_packets(struct sock *sk)
+{
+	return sk->__sk_common.skc_family == AF_INET || sk->__sk_common.skc_family == AF_INET6;
+}
+
+/*
+ * What was sent since the socket was used last is of who uses it now. Not so with TCP, which also answers, and sends when it may
+ * what somebody has written before.
+ */
+static __always_inline struct packets take_sent(struct sock *sk, struct socket_state *socket)
+{
+	const struct packets nothing = {};
+	struct packets sent = socket->sent;
+
+	socket->sent = nothing;
+	return sk->sk_protocol == IPPROTO_TCP ? nothing : sent;
+}
+
+/* Its packets are not those of the process any more that used it so far, and what was `sent` never was. */
+static __always_inline void leave_owner(struct socket_state *socket, const struct packets *sent)
+{
+	const struct packets too_much = { .tx_bytes = -sent->tx_bytes, .tx_packets = -sent->tx_packets };
+	struct charge *charge = socket->process.tid ? bpf_map_lookup_elem(&charges, &socket->process) : NULL;
+
+	if (charge)
+		credit(charge, &too_much);
+	socket->process.tid = socket->thread.tid = 0;
+}
+
+static __always_inline bool is_process(const struct charge_key *key, struct task_struct *leader)
+{
+	return key->tid == (u32)leader->tgid && key->start_time_ns == leader->start_boottime;
+}
+
+/*
+ * The current task uses the socket: from now on its packets are this process's. `create`: remember it even of a process that
+ * nobody watches.
+ */
+static __always_inline void use_socket(struct sock *sk, struct task_struct *task, struct process_state *state, bool create)
+{
+	struct socket_state *socket;
+	struct charge *charge;
+	struct packets sent;
+
+	if (!has_packets(sk))
+		return;
+	socket = bpf_sk_storage_get(&sockets, sk, NULL, create ? BPF_SK_STORAGE_GET_F_CREATE : 0);
 	if (!socket)
 		return;
-	if (!state) {
-		socket->process.tid = socket->thread.tid = 0;
+	sent = take_sent(sk, socket);
+	if (!is_process(&socket->process, task->group_leader)) {
+		bool unknown = !socket->process.tid && !socket->foreign;
+
+		leave_owner(socket, &sent);
 		socket->foreign = 1;
-		return;
+		if (!state)
+			return;
+		socket->process = process_key(task->group_leader);
+		if (unknown)
+			sent = socket->unowned;
+		charge = charge_of(&socket->process, state->watches);
+		if (charge)
+			credit(charge, &sent);
+		socket->foreign = 0;
 	}
-	process = process_key(task->group_leader);
-	if (state->watches & settings.threads) {
+	if (state && state->watches & settings.threads) {
 		socket->thread = thread_key(task);
 		charge_of(&socket->thread, state->watches);
 	}
-	if (socket->process.tid == process.tid && socket->process.start_time_ns == process.start_time_ns)
-		return;
-	charge = charge_of(&process, state->watches);
-	if (!charge)
-		return;
-	if (!socket->process.tid && !socket->foreign)
-		credit(charge, socket->rx_bytes, socket->rx_packets, socket->tx_bytes, socket->tx_packets);
-	socket->rx_bytes = socket->rx_packets = socket->tx_bytes = socket->tx_packets = 0;
-	socket->foreign = 0;
-	socket->process = process;
 }
 
 /* Terms of rules that a connection by this protocol, with this port on either side, makes true. */
@@ -117,7 +166,7 @@ static __always_inline void transfer(struct sock *sk, int bytes, enum hook_figur
 	if (state && bytes > 0)
 		count_in(state, task, figure, bytes);
 	if (settings.measured & METRICS_OF_SOCKETS)
-		use_socket(sk, task, state);
+		use_socket(sk, task, state, state != NULL);
 }
 
 SEC("tp_btf/sock_send_length")
@@ -130,7 +179,7 @@ int BPF_PROG(on_send, struct sock *sk, int result)
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(on_receive, struct sock *sk, int result, int flags)
 {
-	transfer(sk, flags & MSG_PEEK ? 0 : result, F_task_net_rx_bytes);
+	transfer(sk, flags & (MSG_PEEK | MSG_ERRQUEUE) ? 0 : result, F_task_net_rx_bytes);
 	return 0;
 }
 
@@ -145,26 +194,57 @@ int BPF_PROG(on_sendmsg, struct socket *socket, struct msghdr *message, int resu
 SEC("fexit/sock_recvmsg")
 int BPF_PROG(on_recvmsg, struct socket *socket, struct msghdr *message, int flags, int result)
 {
-	transfer(socket->sk, flags & MSG_PEEK ? 0 : result, F_task_net_rx_bytes);
+	transfer(socket->sk, flags & (MSG_PEEK | MSG_ERRQUEUE) ? 0 : result, F_task_net_rx_bytes);
 	return 0;
 }
 
-/* An active open, as tcpActiveOpens counts it (RFC 4022): in the context of connect(2). */
+/*
+ * An active open, as tcpActiveOpens counts it (RFC 4022): in the context of connect(2). And in that of listen(2) the socket whose
+ * packets open connections for others to accept; nothing is sent or received through that one.
+ */
 SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(on_connect, struct sock *sk, int old_state, int new_state)
+int BPF_PROG(on_tcp_state, struct sock *sk, int old_state, int new_state)
 {
 	struct task_struct *task;
 	struct process_state *state;
 
-	if (old_state != TCP_CLOSE || new_state != TCP_SYN_SENT || sk->sk_protocol != IPPROTO_TCP)
+	if (old_state != TCP_CLOSE || (new_state != TCP_SYN_SENT && new_state != TCP_LISTEN) ||
+	    sk->sk_protocol != IPPROTO_TCP)
 		return 0;
 	task = bpf_get_current_task_btf();
 	state = hooked(task);
-	if (state)
+	if (state && new_state == TCP_SYN_SENT)
 		count_in(state, task, F_task_connect_count, 1);
 	if (settings.measured & METRICS_OF_SOCKETS)
-		use_socket(sk, task, state);
-	note_connection_of(sk, task);
+		use_socket(sk, task, state, true);
+	if (new_state == TCP_SYN_SENT)
+		note_connection_of(sk, task);
+	return 0;
+}
+
+/* Sockets that listened before anybody watched. What had come to them then is not told. */
+SEC("iter/task_file")
+int find_listeners(struct bpf_iter__task_file *context)
+{
+	struct task_struct *task = context->task;
+	struct file *file = context->file;
+	struct socket_state *known;
+	struct process_state *state;
+	struct socket *socket;
+	struct sock *sk;
+
+	if (!task || !file)
+		return 0;
+	state = hooked(task);
+	socket = state ? bpf_sock_from_file(file) : NULL;
+	sk = socket ? socket->sk : NULL;
+	if (!sk || sk->sk_protocol != IPPROTO_TCP || sk->__sk_common.skc_state != TCP_LISTEN)
+		return 0;
+	known = bpf_sk_storage_get(&sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!known || known->process.tid)
+		return 0; /* the first of those that share it has it */
+	known->foreign = 1;
+	use_socket(sk, task, state, false);
 	return 0;
 }
 
@@ -240,20 +320,30 @@ int find_connections(struct bpf_iter__task_file *context)
 	return 0;
 }
 
+/* As many segments as tcp_skb_pcount() tells, which is what RetransSegs of /proc/net/snmp counts. */
+static __always_inline u64 segments_of(struct sk_buff *skb)
+{
+	struct tcp_skb_cb *control = (void *)skb->cb;
+	u16 segments = BPF_CORE_READ(control, tcp_gso_segs);
+
+	return segments ? segments : 1;
+}
+
 SEC("tp_btf/tcp_retransmit_skb")
-int BPF_PROG(on_retransmit, struct sock *sk)
+int BPF_PROG(on_retransmit, struct sock *sk, struct sk_buff *skb)
 {
 	struct socket_state *socket = bpf_sk_storage_get(&sockets, sk, NULL, 0);
+	u64 segments = segments_of(skb);
 	struct charge *charge;
 
 	if (!socket || !socket->process.tid)
 		return 0;
 	charge = bpf_map_lookup_elem(&charges, &socket->process);
 	if (charge)
-		__sync_fetch_and_add(&charge->figure[F_task_retransmit_count], 1);
+		__sync_fetch_and_add(&charge->figure[F_task_retransmit_count], segments);
 	charge = bpf_map_lookup_elem(&charges, &socket->thread);
 	if (charge)
-		__sync_fetch_and_add(&charge->figure[F_task_retransmit_count], 1);
+		__sync_fetch_and_add(&charge->figure[F_task_retransmit_count], segments);
 	return 0;
 }
 
@@ -282,6 +372,7 @@ static __always_inline void count_packet(struct __sk_buff *skb, bool sent)
 {
 	u64 segments = skb->gso_segs > 1 ? skb->gso_segs : 1;
 	u64 bytes = skb->len + segments * ETHERNET_HEADER_BYTES;
+	struct packets packets = {};
 	struct socket_state *socket;
 	struct charge *charge;
 	struct bpf_sock *sk = skb->sk;
@@ -292,17 +383,24 @@ static __always_inline void count_packet(struct __sk_buff *skb, bool sent)
 	if (!sk)
 		return;
 	socket = bpf_sk_storage_get(&sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!socket || socket->foreign)
+	if (!socket)
 		return;
 	if (segments > 1)
 		bytes += (segments - 1) * header_bytes(skb);
+	if (sent) {
+		packets.tx_bytes = bytes;
+		packets.tx_packets = segments;
+		add(&socket->sent, &packets);
+	} else {
+		packets.rx_bytes = bytes;
+		packets.rx_packets = segments;
+	}
 	if (socket->process.tid) {
 		charge = bpf_map_lookup_elem(&charges, &socket->process);
 		if (charge)
-			credit(charge, sent ? 0 : bytes, sent ? 0 : segments, sent ? bytes : 0, sent ? segments : 0);
-	} else {
-		__sync_fetch_and_add(sent ? &socket->tx_bytes : &socket->rx_bytes, bytes);
-		__sync_fetch_and_add(sent ? &socket->tx_packets : &socket->rx_packets, segments);
+			credit(charge, &packets);
+	} else if (!socket->foreign) {
+		add(&socket->unowned, &packets);
 	}
 }
 

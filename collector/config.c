@@ -3,26 +3,15 @@
 
 #include <errno.h>
 #include <grp.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include <cjson/cJSON.h>
+#include "json_file.h"
 
-#include "str.h"
-
-enum { FILE_BYTES_MAX = 1 << 20 };
-
-/* Each setting: how it is taken over, and what is said if that fails. */
-struct setting {
-	const char *key;
-	int (*apply)(struct config *config, const cJSON *value);
-	const char *expected;
-};
-
-static int apply_socket(struct config *config, const cJSON *value)
+static int apply_socket(void *target, const cJSON *value, struct json_file *file)
 {
+	struct config *config = target;
+
+	(void)file;
 	if (!cJSON_IsString(value) || value->valuestring[0] != '/' ||
 	    strlen(value->valuestring) >= sizeof(config->socket))
 		return -EINVAL;
@@ -30,10 +19,12 @@ static int apply_socket(struct config *config, const cJSON *value)
 	return 0;
 }
 
-static int apply_group(struct config *config, const cJSON *value)
+static int apply_group(void *target, const cJSON *value, struct json_file *file)
 {
+	struct config *config = target;
 	const struct group *group;
 
+	(void)file;
 	if (cJSON_IsNumber(value) && value->valuedouble >= 0 && value->valuedouble <= UINT_MAX) {
 		config->has_group = true;
 		config->group = (gid_t)value->valuedouble;
@@ -49,43 +40,67 @@ static int apply_group(struct config *config, const cJSON *value)
 	return 0;
 }
 
-static int apply_others(struct config *config, const cJSON *value)
+static int apply_others(void *target, const cJSON *value, struct json_file *file)
 {
+	struct config *config = target;
+
+	(void)file;
 	if (!cJSON_IsString(value))
 		return -EINVAL;
 	config->others_denied = strcmp(value->valuestring, "deny") == 0;
 	return config->others_denied || strcmp(value->valuestring, "own") == 0 ? 0 : -EINVAL;
 }
 
-static int apply_whole(const cJSON *value, double least, double most, size_t *out)
+static int apply_queue_bytes(void *target, const cJSON *value, struct json_file *file)
 {
-	if (!cJSON_IsNumber(value) || value->valuedouble < least || value->valuedouble > most ||
-	    value->valuedouble != (double)(size_t)value->valuedouble)
-		return -EINVAL;
-	*out = (size_t)value->valuedouble;
-	return 0;
+	struct config *config = target;
+
+	(void)file;
+	return json_whole(value, 16384, 1 << 30, &config->queue_bytes);
 }
 
-static int apply_queue_bytes(struct config *config, const cJSON *value)
+static int apply_max_clients(void *target, const cJSON *value, struct json_file *file)
 {
-	return apply_whole(value, 16384, 1 << 30, &config->queue_bytes);
-}
-
-static int apply_max_clients(struct config *config, const cJSON *value)
-{
+	struct config *config = target;
 	size_t count = config->max_clients;
-	int err = apply_whole(value, 1, 4096, &count);
+	int err = json_whole(value, 1, 4096, &count);
 
+	(void)file;
 	config->max_clients = (unsigned int)count;
 	return err;
 }
 
-static const struct setting settings[] = {
+static int apply_smaps_cpu_percent(void *target, const cJSON *value, struct json_file *file)
+{
+	struct config *config = target;
+
+	(void)file;
+	if (!cJSON_IsNumber(value) || value->valuedouble < 0.1 || value->valuedouble > 100)
+		return -EINVAL;
+	config->smaps_share = value->valuedouble / 100;
+	return 0;
+}
+
+static int apply_smaps_max_rss(void *target, const cJSON *value, struct json_file *file)
+{
+	struct config *config = target;
+	size_t bytes = 0;
+	int err = json_whole(value, 1, (double)(1ULL << 50), &bytes);
+
+	(void)file;
+	config->smaps_max_rss = bytes;
+	return err;
+}
+
+static const struct json_setting settings[] = {
 	{ "socket", apply_socket, "an absolute path of at most 107 bytes" },
 	{ "group", apply_group, "the name of an existing group, or a group id" },
 	{ "others", apply_others, "\"own\" or \"deny\"" },
 	{ "queue_bytes", apply_queue_bytes, "a whole number from 16384 to 1073741824" },
 	{ "max_clients", apply_max_clients, "a whole number from 1 to 4096" },
+	{ "smaps_cpu_percent", apply_smaps_cpu_percent, "a number from 0.1 to 100" },
+	{ "smaps_max_rss", apply_smaps_max_rss, "a whole number from 1 to 1125899906842624" },
+	{ NULL, NULL, NULL },
 };
 
 void config_defaults(struct config *config)
@@ -98,95 +113,21 @@ void config_defaults(struct config *config)
 		.group = group ? group->gr_gid : 0,
 		.queue_bytes = 8 << 20,
 		.max_clients = 256,
+		.smaps_share = 0.05,
+		.smaps_max_rss = 8ULL << 30,
 	};
-}
-
-static char *read_file(const char *path, char *error, size_t error_size)
-{
-	FILE *file = fopen(path, "re");
-	struct stat info;
-	char *text = NULL;
-	size_t size;
-
-	if (!file || fstat(fileno(file), &info)) {
-		snprintf(error, error_size, "%s: %s", path, strerror(errno));
-	} else if (!S_ISREG(info.st_mode) || info.st_size > FILE_BYTES_MAX) {
-		snprintf(error, error_size, "%s: not a regular file of at most 1 MiB", path);
-	} else if ((text = malloc((size_t)info.st_size + 1))) {
-		size = fread(text, 1, (size_t)info.st_size, file);
-		text[size] = '\0';
-	}
-	if (file)
-		fclose(file);
-	return text;
-}
-
-static int line_of(const char *text, const char *at)
-{
-	int line = 1;
-
-	for (; at && text < at; text++)
-		line += *text == '\n';
-	return line;
-}
-
-/* cJSON keeps no positions, but a key stands in its file in quotes. */
-static int line_of_key(const char *text, const char *key)
-{
-	char quoted[128];
-
-	snprintf(quoted, sizeof(quoted), "\"%s\"", key);
-	return line_of(text, strstr(text, quoted));
-}
-
-static const struct setting *find_setting(const char *key)
-{
-	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
-		if (strcmp(settings[i].key, key) == 0)
-			return &settings[i];
-	return NULL;
 }
 
 int config_read(struct config *config, const char *path, char *error, size_t error_size)
 {
 	struct config next = *config;
-	const char *end = NULL;
-	cJSON *root = NULL;
-	const cJSON *value;
-	int err = -EINVAL;
-	char *text;
+	struct json_file file;
+	int err = json_file_open(&file, path, error, error_size);
 
-	snprintf(error, error_size, "%s: out of memory", path);
-	text = read_file(path, error, error_size);
-	if (!text)
-		return -EINVAL;
-	root = cJSON_ParseWithOpts(text, &end, true);
-	if (!cJSON_IsObject(root)) {
-		snprintf(error, error_size, "%s:%d: not valid JSON (an object was expected)", path,
-			 root ? 1 : line_of(text, end));
-		goto out;
-	}
-	cJSON_ArrayForEach(value, root) {
-		const struct setting *setting = find_setting(value->string);
-
-		if (!setting) {
-			char key[64];
-
-			str_sanitize(key, sizeof(key), value->string, strlen(value->string));
-			snprintf(error, error_size, "%s:%d: unknown key \"%s\"", path,
-				 line_of_key(text, value->string), key);
-			goto out;
-		}
-		if (setting->apply(&next, value)) {
-			snprintf(error, error_size, "%s:%d: \"%s\": expected %s", path,
-				 line_of_key(text, value->string), setting->key, setting->expected);
-			goto out;
-		}
-	}
-	*config = next;
-	err = 0;
-out:
-	cJSON_Delete(root);
-	free(text);
+	if (!err)
+		err = json_file_apply(&file, file.root, settings, &next);
+	if (!err)
+		*config = next;
+	json_file_close(&file);
 	return err;
 }

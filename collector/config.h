@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #define CONFIG_DEFAULT_PATH "/etc/taskmon/collector.json"
@@ -18,6 +19,8 @@ struct config {
 	bool others_denied;
 	size_t queue_bytes; /* per client */
 	unsigned int max_clients;
+	double smaps_share; /* of one CPU, for reading smaps_rollup */
+	uint64_t smaps_max_rss; /* bytes: larger processes are not read */
 };
 
 void config_defaults(struct config *config);

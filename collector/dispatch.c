@@ -6,11 +6,13 @@
 
 #include "log.h"
 #include "session.h"
+#include "smaps.h"
 
 struct dispatch {
 	struct kernel *kernel;
 	struct watches *watches;
 	struct cgroups *cgroups;
+	struct smaps *smaps;
 	struct feed **feeds;
 	size_t feed_count;
 	uint32_t last_id;
@@ -18,7 +20,8 @@ struct dispatch {
 	u64 skipped_before;
 };
 
-struct dispatch *dispatch_new(struct kernel *kernel, struct watches *watches, struct cgroups *cgroups)
+struct dispatch *dispatch_new(struct kernel *kernel, struct watches *watches, struct cgroups *cgroups,
+			      struct smaps *smaps)
 {
 	struct dispatch *dispatch = calloc(1, sizeof(*dispatch));
 
@@ -27,6 +30,7 @@ struct dispatch *dispatch_new(struct kernel *kernel, struct watches *watches, st
 	dispatch->kernel = kernel;
 	dispatch->watches = watches;
 	dispatch->cgroups = cgroups;
+	dispatch->smaps = smaps;
 	return dispatch;
 }
 
@@ -56,6 +60,8 @@ static void update_wishes(struct dispatch *dispatch)
 		wishes.metrics |= spec->metrics;
 	}
 	watches_set_wishes(dispatch->watches, &wishes);
+	if (!(wishes.metrics & metric_walk_bits))
+		smaps_forget_all(dispatch->smaps);
 }
 
 static struct feed *find_feed(struct dispatch *dispatch, const struct feed_spec *spec)
@@ -78,7 +84,7 @@ static struct feed *add_feed(struct dispatch *dispatch, const struct feed_spec *
 	if (!grown)
 		return NULL;
 	dispatch->feeds = grown;
-	feed = feed_new(++dispatch->last_id, spec, dispatch->cgroups);
+	feed = feed_new(++dispatch->last_id, spec, dispatch->watches, dispatch->cgroups, dispatch->smaps);
 	if (!feed)
 		return NULL;
 	dispatch->feeds[dispatch->feed_count++] = feed;
@@ -179,6 +185,8 @@ static void route_end(struct dispatch *dispatch, const struct task_record *recor
 		if (record->watches >> spec->watch & 1 && spec->threads == !!(record->flags & RECORD_THREAD))
 			feed_add_end(dispatch->feeds[i], record);
 	}
+	if (!(record->flags & RECORD_THREAD))
+		smaps_forget(dispatch->smaps, record);
 }
 
 /* What concerns only a thread is for feeds of threads; what concerns the process is for all. */
@@ -190,6 +198,8 @@ static void route_event(struct dispatch *dispatch, const struct task_event *even
 		if (event->watches >> spec->watch & 1 && (spec->threads || !(event->flags & RECORD_THREAD)))
 			feed_add_event(dispatch->feeds[i], event);
 	}
+	if (event->type == RECORD_EXEC)
+		smaps_restart(dispatch->smaps, event);
 }
 
 void dispatch_event(const void *record, size_t size, void *context)

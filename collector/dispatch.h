@@ -15,7 +15,8 @@
 
 struct dispatch;
 
-struct dispatch *dispatch_new(struct kernel *kernel, struct watches *watches, struct cgroups *cgroups);
+struct dispatch *dispatch_new(struct kernel *kernel, struct watches *watches, struct cgroups *cgroups,
+			      struct smaps *smaps);
 void dispatch_free(struct dispatch *dispatch);
 
 /**

@@ -8,6 +8,8 @@
 #include "cgroup.h"
 #include "clock.h"
 #include "session.h"
+#include "watch.h"
+#include "smaps.h"
 #include "window.h"
 #include "wire.h"
 
@@ -23,6 +25,7 @@ struct feed {
 	uint32_t id;
 	struct feed_spec spec;
 	struct cgroups *cgroups;
+	struct watches *watches;
 	struct session **subscribers;
 	size_t subscriber_count;
 
@@ -35,6 +38,7 @@ struct feed {
 	struct session *only; /* who gets it; NULL: all */
 
 	struct windows *windows; /* NULL: the feed has no maxima */
+	struct smaps *smaps;     /* NULL: the feed has no metrics of cost WALK */
 
 	struct rows_builder *ended;
 	struct event_slot *events;
@@ -42,7 +46,8 @@ struct feed {
 	size_t event_count;
 };
 
-struct feed *feed_new(uint32_t id, const struct feed_spec *spec, struct cgroups *cgroups)
+struct feed *feed_new(uint32_t id, const struct feed_spec *spec, struct watches *watches, struct cgroups *cgroups,
+		      struct smaps *smaps)
 {
 	struct feed *feed = calloc(1, sizeof(*feed));
 
@@ -51,6 +56,9 @@ struct feed *feed_new(uint32_t id, const struct feed_spec *spec, struct cgroups 
 	feed->id = id;
 	feed->spec = *spec;
 	feed->cgroups = cgroups;
+	feed->watches = watches;
+	if (spec->metrics & metric_walk_bits && !spec->threads)
+		feed->smaps = smaps;
 	feed->samples = rows_builder_new(spec->metrics, spec->threads, false);
 	feed->ended = rows_builder_new(spec->metrics, spec->threads, true);
 	feed->events = calloc(EVENTS_PER_FRAME, sizeof(feed->events[0]));
@@ -186,10 +194,11 @@ static void add_row(struct feed *feed, struct rows_builder *builder, const struc
 		    void (*make_room)(struct feed *feed))
 {
 	const char *cgroup = cgroup_path(feed->cgroups, record->cgroup_id);
+	const char *rules = watches_rules_of(feed->watches, record);
 
-	if (rows_builder_add(builder, record, cgroup) == -ENOSPC) {
+	if (rows_builder_add(builder, record, cgroup, rules) == -ENOSPC) {
 		make_room(feed);
-		rows_builder_add(builder, record, cgroup);
+		rows_builder_add(builder, record, cgroup, rules);
 	}
 }
 
@@ -198,17 +207,29 @@ static void send_full_samples(struct feed *feed)
 	send_samples(feed, false);
 }
 
+/* With what the kernel side does not know: `record`, or a copy of it in `whole`. */
+static const struct task_record *complete(const struct feed *feed, const struct task_record *record,
+					  struct task_record *whole)
+{
+	if (!feed->windows && !feed->smaps)
+		return record;
+	*whole = *record;
+	if (feed->windows)
+		windows_include(feed->windows, whole);
+	if (feed->smaps)
+		smaps_fill(feed->smaps, whole);
+	return whole;
+}
+
 void feed_add_sample(struct feed *feed, const struct task_record *record)
 {
 	struct task_record whole;
 
-	if (feed->windows) {
-		whole = *record;
-		windows_include(feed->windows, &whole);
-		record = &whole;
-	}
+	record = complete(feed, record, &whole);
+	if (feed->smaps)
+		smaps_wish(feed->smaps, record, feed->spec.interval_ns);
 	add_row(feed, feed->samples, record, send_full_samples);
-	if (feed->windows && feed->only)
+	if (feed->windows && feed->only && feed->subscriber_count > 1)
 		windows_keep(feed->windows, record); /* for the others, whose window goes on */
 }
 
@@ -313,12 +334,9 @@ void feed_add_end(struct feed *feed, const struct task_record *record)
 	static const char no_name[TASK_COMM_BYTES];
 	struct task_record whole;
 
-	if (feed->windows) {
-		whole = *record;
-		windows_include(feed->windows, &whole);
+	record = complete(feed, record, &whole);
+	if (feed->windows)
 		windows_forget(feed->windows, record);
-		record = &whole;
-	}
 	if (feed->spec.events && !(record->flags & RECORD_RETIRED)) {
 		Taskmon__Event *message = next_event(feed, record->comm, no_name);
 

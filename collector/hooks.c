@@ -42,6 +42,7 @@ static const struct hook table[] = {
 	{ "on_accept", "sys_exit", BIT(accept_count), NULL, NULL },
 	{ "on_bio_complete", "block_bio_complete", BIT(io_request_time_max), NULL, NULL },
 	{ "on_request_complete", "block_rq_complete", BIT(io_request_time_max), NULL, NULL },
+	{ "on_bio_split", "block_split", BIT(io_request_time_max), NULL, NULL },
 	{ "on_bio_queue", "block_bio_queue", BIT(io_request_time_max), NULL, NULL },
 	{ "on_cache_add", "mm_filemap_add_to_page_cache", CACHE_ADD, NULL, NULL },
 	{ "on_cache_dirty", "writeback_dirty_folio", CACHE_DIRTY, NULL, NULL },
@@ -50,7 +51,8 @@ static const struct hook table[] = {
 	{ "on_sendmsg", "fexit/sock_sendmsg", BIT(net_tx_bytes) | FOR_SOCKETS, NULL, "sock_send_length" },
 	{ "on_receive", "sock_recv_length", BIT(net_rx_bytes) | FOR_SOCKETS, NULL, NULL },
 	{ "on_recvmsg", "fexit/sock_recvmsg", BIT(net_rx_bytes) | FOR_SOCKETS, NULL, "sock_recv_length" },
-	{ "on_connect", "inet_sock_set_state", BIT(connect_count) | FOR_SOCKETS, NULL, NULL },
+	{ "on_tcp_state", "inet_sock_set_state", BIT(connect_count) | FOR_SOCKETS, NULL, NULL },
+	{ "find_listeners", "iter/task_file", METRICS_OF_LINK, NULL, NULL },
 	{ "on_retransmit", "tcp_retransmit_skb", BIT(retransmit_count), NULL, NULL },
 	{ "on_packet_in", "cgroup_skb/ingress", METRICS_OF_LINK, NULL, NULL },
 	{ "on_packet_out", "cgroup_skb/egress", METRICS_OF_LINK, NULL, NULL },
@@ -84,7 +86,7 @@ static bool exists(const struct btf *btf, const char *event)
 {
 	char typedef_name[80];
 
-	if (strncmp(event, "cgroup_skb/", 11) == 0)
+	if (strncmp(event, "cgroup_skb/", 11) == 0 || strncmp(event, "iter/", 5) == 0)
 		return true;
 	if (strncmp(event, "fexit/", 6) == 0)
 		return btf__find_by_name_kind(btf, event + 6, BTF_KIND_FUNC) > 0;
@@ -363,13 +365,31 @@ void hooks_need(struct hooks *hooks, struct taskmon_bpf *bpf, u64 metrics, bool 
 			detach(hooks, i);
 }
 
-u64 hooks_skipped(const struct hooks *hooks)
+int hooks_link_fd(const struct hooks *hooks, const char *event)
 {
-	u64 sum = hooks->skipped;
+	size_t i = find_event(event);
+
+	return i < HOOKS && hooks->hooks[i].link ? bpf_link__fd(hooks->hooks[i].link) : -1;
+}
+
+static u64 skipped_by_those_for(const struct hooks *hooks, u64 metrics)
+{
+	u64 sum = 0;
 
 	for (size_t i = 0; i < HOOKS; i++)
-		sum += skipped_by(hooks->hooks[i].program_fd);
+		if (table[i].metrics & metrics || metrics == UINT64_MAX)
+			sum += skipped_by(hooks->hooks[i].program_fd);
 	return sum;
+}
+
+u64 hooks_skipped(const struct hooks *hooks)
+{
+	return hooks->skipped + skipped_by_those_for(hooks, UINT64_MAX);
+}
+
+u64 hooks_skipped_of(const struct hooks *hooks, enum metric_id id)
+{
+	return skipped_by_those_for(hooks, METRIC_BIT(id));
 }
 
 void hooks_free(struct hooks *hooks)

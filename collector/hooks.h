@@ -49,8 +49,12 @@ void hooks_need(struct hooks *hooks, struct taskmon_bpf *bpf, u64 metrics, bool 
 u64 hooks_measured(const struct hooks *hooks);
 /** Why a metric cannot be measured; NULL if it can, as far as is known. */
 const char *hooks_metric_unavailable(const struct hooks *hooks, enum metric_id id);
+/** The link of an iterator among the hooks, to start it with; -1 while it is not attached. */
+int hooks_link_fd(const struct hooks *hooks, const char *event);
 /** Times that the kernel skipped an attached program, because it ran already on that CPU (recursion_misses). */
 u64 hooks_skipped(const struct hooks *hooks);
+/** Likewise, of the programs attached now that measure a metric. */
+u64 hooks_skipped_of(const struct hooks *hooks, enum metric_id id);
 
 /** The table: returns how many rows it has. */
 size_t hooks_table(const struct hook **table);

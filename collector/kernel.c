@@ -17,6 +17,7 @@
 #include "hooks.h"
 #include "log.h"
 #include "metric.h"
+#include "rollup.h"
 #include "taskmon.skel.h"
 
 #define SUBSYSTEM "kernel"
@@ -50,6 +51,8 @@ struct kernel {
 	struct bpf_link *sampler;
 	kernel_event_handler handler;
 	void *context;
+	bool watching;
+	u64 skipped_requests; /* by programs, as of the last pass */
 	const char *unavailable[METRIC_TOTAL];
 	_Alignas(u64) char buffer[READ_BYTES];
 };
@@ -76,20 +79,25 @@ static bool kernel_has_field(const struct btf *btf, const char *type_name, const
 	return false;
 }
 
+static void set_unavailable(struct kernel *kernel, u64 metrics, const char *reason)
+{
+	for (int id = 0; id < METRIC_TOTAL; id++)
+		if (metrics & METRIC_BIT(id))
+			kernel->unavailable[id] = reason;
+}
+
 static int find_unavailable(struct kernel *kernel)
 {
 	struct btf *btf = btf__load_vmlinux_btf();
 
 	if (!btf)
 		return -ENOTSUP;
+	set_unavailable(kernel, metric_walk_bits, rollup_unavailable());
 	for (size_t i = 0; i < sizeof(requirements) / sizeof(requirements[0]); i++) {
 		const struct requirement *need = &requirements[i];
 
-		if (kernel_has_field(btf, need->type, need->field))
-			continue;
-		for (int id = 0; id < METRIC_TOTAL; id++)
-			if (need->metrics & METRIC_BIT(id))
-				kernel->unavailable[id] = need->reason;
+		if (!kernel_has_field(btf, need->type, need->field))
+			set_unavailable(kernel, need->metrics, need->reason);
 	}
 	btf__free(btf);
 	return 0;
@@ -214,11 +222,30 @@ void kernel_set_cgroup(struct kernel *kernel, int cgroup_fd)
 	hooks_set_cgroup(kernel->hooks, cgroup_fd);
 }
 
+static void empty(const struct bpf_map *map)
+{
+	char key[32];
+
+	while (bpf_map__get_next_key(map, NULL, key, bpf_map__key_size(map)) == 0)
+		if (bpf_map__delete_elem(map, key, bpf_map__key_size(map), 0) && errno != ENOENT)
+			return;
+}
+
+/* While their programs are detached nobody sees requests complete and tasks end. */
+static void forget(struct kernel *kernel, bool watching)
+{
+	if (!(kernel_settings(kernel)->measured & METRIC_BIT(M_task_io_request_time_max)))
+		empty(kernel->bpf->maps.requests);
+	if (!watching)
+		empty(kernel->bpf->maps.charges);
+}
+
 void kernel_need(struct kernel *kernel, u64 metrics, bool watching)
 {
 	struct watch_settings *settings = kernel_settings(kernel);
 	u64 measured;
 
+	forget(kernel, kernel->watching);
 	settings->metrics = metrics;
 	settings->measured = hooks_measured(kernel->hooks) & metrics; /* what goes away is not told any more */
 	hooks_need(kernel->hooks, kernel->bpf, metrics, watching);
@@ -226,6 +253,8 @@ void kernel_need(struct kernel *kernel, u64 metrics, bool watching)
 	if (measured & ~settings->measured & METRICS_OF_SWITCHES)
 		settings->epoch++;
 	settings->measured = measured;
+	kernel->watching = watching;
+	forget(kernel, watching);
 }
 
 const struct hooks *kernel_hooks(const struct kernel *kernel)
@@ -315,20 +344,6 @@ struct rule_settings *kernel_rules(struct kernel *kernel)
 	return &kernel->bpf->bss->rules;
 }
 
-void kernel_find_connections(struct kernel *kernel)
-{
-	struct bpf_link *link = bpf_program__attach_iter(kernel->bpf->progs.find_connections, NULL);
-	int fd = link ? bpf_iter_create(bpf_link__fd(link)) : -errno;
-
-	while (fd >= 0 && (read(fd, kernel->buffer, sizeof(kernel->buffer)) > 0 || errno == EAGAIN || errno == EINTR))
-		errno = 0;
-	if (fd < 0)
-		log_warning(SUBSYSTEM, "open connections are not looked up: %s", strerror(-fd));
-	else
-		close(fd);
-	bpf_link__destroy(link);
-}
-
 /* One walk over all tasks. */
 static int walk(struct kernel *kernel, const struct sample_request *request, kernel_sample_handler handler, void *context)
 {
@@ -356,6 +371,16 @@ static int walk(struct kernel *kernel, const struct sample_request *request, ker
 	return err;
 }
 
+/* A completion that was skipped would leave its request open for ever. What else is in flight is lost with it, and was told. */
+static void drop_unfinished_requests(struct kernel *kernel)
+{
+	u64 skipped = hooks_skipped_of(kernel->hooks, M_task_io_request_time_max);
+
+	if (skipped != kernel->skipped_requests)
+		empty(kernel->bpf->maps.requests);
+	kernel->skipped_requests = skipped;
+}
+
 /* What is open at the beginning of a pass. */
 static int prepare(struct kernel *kernel)
 {
@@ -363,9 +388,36 @@ static int prepare(struct kernel *kernel)
 	LIBBPF_OPTS(bpf_test_run_opts, run);
 	u64 measured = kernel_settings(kernel)->measured;
 
-	if (measured & METRIC_BIT(M_task_io_request_time_max))
+	if (measured & METRIC_BIT(M_task_io_request_time_max)) {
+		drop_unfinished_requests(kernel);
 		bpf_prog_test_run_opts(bpf_program__fd(kernel->bpf->progs.note_requests), &run);
+	}
 	return measured & METRICS_OF_SWITCHES ? walk(kernel, &preparation, NULL, NULL) : 0;
+}
+
+/* Run an iterator that writes nothing. */
+static void run_iterator(struct kernel *kernel, int link)
+{
+	int fd = link < 0 ? -1 : bpf_iter_create(link);
+	ssize_t size;
+
+	if (fd < 0)
+		return;
+	do
+		size = read(fd, kernel->buffer, sizeof(kernel->buffer));
+	while (size > 0 || (size < 0 && (errno == EINTR || errno == EAGAIN)));
+	close(fd);
+}
+
+void kernel_find_connections(struct kernel *kernel)
+{
+	struct bpf_link *link = bpf_program__attach_iter(kernel->bpf->progs.find_connections, NULL);
+
+	if (!link)
+		log_warning(SUBSYSTEM, "open connections are not looked up: %s", strerror(errno));
+	else
+		run_iterator(kernel, bpf_link__fd(link));
+	bpf_link__destroy(link);
 }
 
 int kernel_sample(struct kernel *kernel, const struct sample_request *request, bool judge,
@@ -379,6 +431,9 @@ int kernel_sample(struct kernel *kernel, const struct sample_request *request, b
 	if (!err)
 		err = walk(kernel, request, handler, context);
 	kernel->bpf->bss->settings.judging = 0;
+	/* sockets that listened before their process was judged to be watched: no event tells of them */
+	if (judge && !err)
+		run_iterator(kernel, hooks_link_fd(kernel->hooks, "iter/task_file"));
 	return err;
 }
 

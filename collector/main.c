@@ -22,15 +22,18 @@
 #include "options.h"
 #include "sampler.h"
 #include "server.h"
+#include "smaps.h"
 #include "watch.h"
 
 struct collector {
 	uv_loop_t loop;
 	uv_signal_t on_int, on_term;
 	struct config config;
+	struct rules rules;
 	struct kernel *kernel;
 	struct watches *watches;
 	struct cgroups *cgroups;
+	struct smaps *smaps;
 	struct dispatch *dispatch;
 	struct sampler sampler;
 	struct requests requests;
@@ -74,12 +77,13 @@ static int build(struct collector *collector)
 
 	if (err)
 		return err;
-	collector->watches = watches_new(collector->kernel);
+	collector->watches = watches_new(collector->kernel, &collector->rules);
 	collector->cgroups = cgroups_new();
 	if (collector->cgroups)
 		kernel_set_cgroup(collector->kernel, cgroup_root(collector->cgroups));
-	collector->dispatch = dispatch_new(collector->kernel, collector->watches, collector->cgroups);
-	return collector->watches && collector->cgroups && collector->dispatch ? 0 : -ENOMEM;
+	collector->smaps = smaps_new(collector->config.smaps_share, collector->config.smaps_max_rss);
+	collector->dispatch = dispatch_new(collector->kernel, collector->watches, collector->cgroups, collector->smaps);
+	return collector->watches && collector->cgroups && collector->smaps && collector->dispatch ? 0 : -ENOMEM;
 }
 
 static int serve(struct collector *collector)
@@ -87,7 +91,7 @@ static int serve(struct collector *collector)
 	int err;
 
 	collector->requests =
-		(struct requests){ collector->kernel, collector->dispatch, &collector->sampler };
+		(struct requests){ collector->kernel, collector->dispatch, &collector->sampler, &collector->rules };
 	err = watch_signals(collector);
 	if (!err)
 		err = sampler_start(&collector->sampler, &collector->loop, collector->kernel, collector->watches,
@@ -113,6 +117,7 @@ static int run(struct collector *collector)
 		err = serve(collector);
 	uv_loop_close(&collector->loop);
 	dispatch_free(collector->dispatch);
+	smaps_free(collector->smaps);
 	cgroups_free(collector->cgroups);
 	watches_free(collector->watches);
 	kernel_close(collector->kernel);

@@ -139,7 +139,7 @@ static char *describe_words(const char *kind, char *const *words, size_t count)
 }
 
 /* A name is at most 15 bytes in the kernel; only its end may be left open. */
-static bool valid_name(const char *word)
+bool rule_valid_name(const char *word)
 {
 	size_t length = strlen(word), stars = strcspn(word, "*?[");
 
@@ -198,12 +198,12 @@ static int read_word_term(struct reading *reading, const cJSON *value, enum term
 
 static int read_comm(struct reading *reading, const cJSON *value, struct dnf *dnf)
 {
-	return read_word_term(reading, value, TERM_NAME, "comm", valid_name, NAMES_EXPECTED, dnf);
+	return read_word_term(reading, value, TERM_NAME, "comm", rule_valid_name, NAMES_EXPECTED, dnf);
 }
 
 static int read_kernel_thread(struct reading *reading, const cJSON *value, struct dnf *dnf)
 {
-	return read_word_term(reading, value, TERM_KERNEL_THREAD, "kernel_thread", valid_name, NAMES_EXPECTED, dnf);
+	return read_word_term(reading, value, TERM_KERNEL_THREAD, "kernel_thread", rule_valid_name, NAMES_EXPECTED, dnf);
 }
 
 static int read_argv(struct reading *reading, const cJSON *value, struct dnf *dnf)

@@ -53,6 +53,9 @@ struct rules {
 int rules_read(struct rules *rules, const char *path, char *error, size_t error_size);
 void rules_free(struct rules *rules);
 
+/** A whole name, or the beginning of one and `*`? At most 15 bytes. */
+bool rule_valid_name(const char *word);
+
 const struct rule *rules_find(const struct rules *rules, const char *name);
 
 /** A rule of one term: names as a client gives them. NULL when out of memory. Free with rule_free(). */

@@ -19,7 +19,7 @@ enum {
 	FAREWELL_TIMEOUT_MS = 2000, /* for the last Error to be read */
 	WRITE_FRAMES = 32,         /* handed to the kernel at once; these cannot be dropped any more */
 	READ_BYTES = 64 << 10,
-	LOSS_CAUSES_WIRE = TASKMON__LOSS__CAUSE__SKIPPED + 1,
+	LOSS_CAUSES_WIRE = TASKMON__LOSS__CAUSE__TABLE_FULL + 1, /* the last of them */
 };
 
 struct queued {
@@ -289,8 +289,8 @@ void session_add_loss(struct session *session, Taskmon__Loss__Cause cause, uint6
 	write_more(session);
 }
 
-static void send_error(struct session *session, Taskmon__Error__Code code, uint32_t request, const char *format,
-		       va_list arguments)
+static void send_error(struct session *session, Taskmon__Error__Code code, uint32_t request, uint32_t process,
+		       const char *format, va_list arguments)
 {
 	Taskmon__Frame message = TASKMON__FRAME__INIT;
 	Taskmon__Error error = TASKMON__ERROR__INIT;
@@ -299,6 +299,7 @@ static void send_error(struct session *session, Taskmon__Error__Code code, uint3
 	vsnprintf(text, sizeof(text), format, arguments);
 	error.code = code;
 	error.request = request;
+	error.process = process;
 	error.message = text;
 	message.body_case = TASKMON__FRAME__BODY_ERROR;
 	message.error = &error;
@@ -311,7 +312,17 @@ void session_refuse(struct session *session, Taskmon__Error__Code code, uint32_t
 	va_list arguments;
 
 	va_start(arguments, format);
-	send_error(session, code, request, format, arguments);
+	send_error(session, code, request, 0, format, arguments);
+	va_end(arguments);
+}
+
+void session_refuse_process(struct session *session, Taskmon__Error__Code code, uint32_t request, uint32_t process,
+			    const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	send_error(session, code, request, process, format, arguments);
 	va_end(arguments);
 }
 
@@ -322,7 +333,7 @@ int session_fail(struct session *session, Taskmon__Error__Code code, const char 
 	if (session->closing || session->failing)
 		return -ECONNABORTED;
 	va_start(arguments, format);
-	send_error(session, code, 0, format, arguments);
+	send_error(session, code, 0, 0, format, arguments);
 	va_end(arguments);
 	if (session->closing)
 		return -ECONNABORTED;

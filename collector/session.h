@@ -68,6 +68,10 @@ void session_add_loss(struct session *session, Taskmon__Loss__Cause cause, uint6
 void session_refuse(struct session *session, Taskmon__Error__Code code, uint32_t request, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
+/** The same, and which process of the request is to blame. */
+void session_refuse_process(struct session *session, Taskmon__Error__Code code, uint32_t request, uint32_t process,
+			    const char *format, ...) __attribute__((format(printf, 5, 6)));
+
 /** Tell what went wrong and end the session when that has been sent. Always returns -ECONNABORTED. */
 int session_fail(struct session *session, Taskmon__Error__Code code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -465,7 +465,7 @@ static void find_argv_of(struct terms *terms, pid_t pid, char *buffer)
 		slash = slash ? slash + 1 : buffer + at;
 		add_facts_of(terms, hash_token(slash, (size_t)(buffer + at + length - slash)) ^ ARGV_BASENAME_SALT, &facts);
 	}
-	if (!is_empty(&facts) && access_identify(pid, &key) == 0)
+	if (!is_empty(&facts) && access_process_key(pid, &key) == 0)
 		kernel_table_set(terms->kernel, TABLE_ARGV_FOUND, &key, &facts);
 }
 

@@ -6,11 +6,17 @@
 
 static const char *program_name = "taskmon";
 static int debug_wanted;
+static const char *erase_line = "";
 
 void log_init(const char *program, int verbose)
 {
 	program_name = program;
 	debug_wanted = verbose;
+}
+
+void log_set_erase(const char *erase)
+{
+	erase_line = erase;
 }
 
 /* One write per line, so that lines of several processes on one stderr do not mix. */
@@ -22,7 +28,7 @@ static void log_line(const char *subsystem, const char *severity, const char *fo
 
 	if (used > 0 && (size_t)used < sizeof(line))
 		vsnprintf(line + used, sizeof(line) - (size_t)used, format, arguments);
-	fprintf(stderr, "%s\n", line);
+	fprintf(stderr, "%s%s\n", erase_line, line);
 }
 
 #define DEFINE_LOG(name, severity, wanted)                       \

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "str.h"
+
 #define METRIC_COUNT METRIC_COUNT_UNIT /* the unit `COUNT` of the table */
 const struct metric metrics[METRIC_TOTAL] = {
 #define METRIC(name, kind, scope, unit, cost, help) \
@@ -46,29 +48,6 @@ int metric_find(const char *name, size_t len)
 	return -ENOENT;
 }
 
-/* Levenshtein distance; names longer than the row are simply "far". */
-static size_t edit_distance(const char *a, const char *b)
-{
-	enum { ROW = 64 };
-	size_t row[ROW], b_len = strlen(b);
-
-	if (b_len >= ROW)
-		return ROW;
-	for (size_t j = 0; j <= b_len; j++)
-		row[j] = j;
-	for (size_t i = 1; a[i - 1]; i++) {
-		size_t diagonal = row[0];
-		row[0] = i;
-		for (size_t j = 1; j <= b_len; j++) {
-			size_t substitute = diagonal + (a[i - 1] != b[j - 1]);
-			size_t shift = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-			diagonal = row[j];
-			row[j] = substitute < shift ? substitute : shift;
-		}
-	}
-	return row[b_len];
-}
-
 const char *metric_suggest(const char *name)
 {
 	const char *best = NULL;
@@ -76,9 +55,9 @@ const char *metric_suggest(const char *name)
 
 	for (int id = 0; id < METRIC_TOTAL; id++) {
 		const char *candidate = metrics[id].name;
-		size_t distance = edit_distance(name, candidate);
+		size_t distance = str_distance(name, candidate);
 		/* people leave the common prefix out */
-		size_t bare = edit_distance(name, candidate + strlen("task_"));
+		size_t bare = str_distance(name, candidate + strlen("task_"));
 
 		if (bare < distance)
 			distance = bare;

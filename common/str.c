@@ -178,3 +178,25 @@ size_t str_rfc3339(char *out, size_t out_size, uint64_t wall_ns)
 	put_digits(out + 20, wall_ns % 1000000000, 9);
 	return sizeof(form) - 1;
 }
+
+size_t str_distance(const char *a, const char *b)
+{
+	enum { ROW = 64 };
+	size_t row[ROW], b_len = strlen(b);
+
+	if (b_len >= ROW)
+		return ROW;
+	for (size_t j = 0; j <= b_len; j++)
+		row[j] = j;
+	for (size_t i = 1; a[i - 1]; i++) {
+		size_t diagonal = row[0];
+		row[0] = i;
+		for (size_t j = 1; j <= b_len; j++) {
+			size_t substitute = diagonal + (a[i - 1] != b[j - 1]);
+			size_t shift = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+			diagonal = row[j];
+			row[j] = substitute < shift ? substitute : shift;
+		}
+	}
+	return row[b_len];
+}

@@ -23,4 +23,7 @@ size_t str_fixed(char *out, uint64_t value, unsigned int scale, unsigned int dig
 /** Wall clock ns since the epoch as RFC 3339 in UTC with 9 decimals ("2026-11-22T03:04:05.123456789Z"); needs 31. */
 size_t str_rfc3339(char *out, size_t out_size, uint64_t wall_ns);
 
+/** How many characters must be put in, taken out or replaced to make `b` of `a`; a `b` of 64 bytes or more is just far. */
+size_t str_distance(const char *a, const char *b);
+
 #endif

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "csv_tables.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "derive.h"
 #include "metric.h"
 
@@ -61,6 +64,34 @@ static const struct csv_column cpu_columns[] = {
 	{ "OFF CPU", put_off_cpu }, { "CPU%", put_cpu_percent }, { "TID", put_tid },   { NULL, NULL },
 };
 
+/* --- net.csv */
+
+/* Bytes in units of 1024, as thousandths. */
+static void put_kilobytes(struct output *output, const struct row *row, enum metric_id id)
+{
+	uint64_t bytes;
+
+	if (!row_has_delta(row, id))
+		return;
+	bytes = row->delta[id];
+	output_fixed(output, bytes / 1024 * 1000 + (bytes % 1024 * 1000 + 512) / 1024, 3, 3);
+}
+
+static void put_rx_kilobytes(struct output *output, const struct row *row)
+{
+	put_kilobytes(output, row, M_task_link_rx_bytes);
+}
+
+static void put_tx_kilobytes(struct output *output, const struct row *row)
+{
+	put_kilobytes(output, row, M_task_link_tx_bytes);
+}
+
+static const struct csv_column net_columns[] = {
+	{ "Ticks", put_ticks },        { "PID", put_tgid },           { "COMM", put_comm },
+	{ "RX_KB", put_rx_kilobytes }, { "TX_KB", put_tx_kilobytes }, { NULL, NULL },
+};
+
 /* --- task.csv */
 
 static void put_time(struct output *output, const struct row *row)
@@ -110,6 +141,13 @@ const struct csv_table csv_tables[] = {
 		.deltas = METRIC_BIT(M_task_on_cpu_ns) | METRIC_BIT(M_task_off_cpu_ns),
 	},
 	{
+		.module = MODULE_NET,
+		.columns = net_columns,
+		.windows_only = true,
+		.measured_only = true,
+		.deltas = METRIC_BIT(M_task_link_rx_bytes) | METRIC_BIT(M_task_link_tx_bytes),
+	},
+	{
 		.module = MODULE_TASK,
 		.columns = task_columns,
 		.all_metrics = true,
@@ -119,20 +157,24 @@ const unsigned int csv_table_count = sizeof(csv_tables) / sizeof(csv_tables[0]);
 
 /* --- lines */
 
-void csv_put_header(struct output *output, const struct csv_table *table, uint64_t metric_set)
+char *csv_header(const struct csv_table *table, uint64_t metric_set)
 {
-	for (const struct csv_column *column = table->columns; column->name; column++) {
-		if (column != table->columns)
-			output_char(output, ',');
-		output_text(output, column->name);
-	}
-	for (int id = 0; table->all_metrics && id < METRIC_TOTAL; id++) {
-		if (!(metric_set & METRIC_BIT(id)))
-			continue;
-		output_char(output, ',');
-		output_text(output, metrics[id].name);
-	}
-	output_line_end(output);
+	char *text = NULL;
+	size_t size;
+	FILE *stream = open_memstream(&text, &size);
+
+	if (!stream)
+		return NULL;
+	for (const struct csv_column *column = table->columns; column->name; column++)
+		fprintf(stream, "%s%s", column == table->columns ? "" : ",", column->name);
+	for (int id = 0; table->all_metrics && id < METRIC_TOTAL; id++)
+		if (metric_set & METRIC_BIT(id))
+			fprintf(stream, ",%s", metrics[id].name);
+	fputc('\n', stream);
+	if (fclose(stream) == 0)
+		return text;
+	free(text);
+	return NULL;
 }
 
 static void put_metric(struct output *output, const struct row *row, enum metric_id id)
@@ -149,6 +191,8 @@ void csv_put_row(struct output *output, const struct csv_table *table, uint64_t 
 {
 	if (table->windows_only && row->window_ns == 0 && !row->ended)
 		return;
+	if (table->measured_only && !(row->present & table->deltas))
+		return;
 	for (const struct csv_column *column = table->columns; column->name; column++) {
 		if (column != table->columns)
 			output_char(output, ',');
@@ -164,12 +208,6 @@ void csv_put_row(struct output *output, const struct csv_table *table, uint64_t 
 }
 
 /* --- event.csv */
-
-void csv_put_event_header(struct output *output)
-{
-	output_text(output, "time,event,tid,tgid,comm,detail");
-	output_line_end(output);
-}
 
 void csv_put_event(struct output *output, const struct event *event)
 {
@@ -194,5 +232,16 @@ void csv_put_loss(struct output *output, const struct loss *loss)
 	output_text(output, loss->cause);
 	output_char(output, '=');
 	output_u64(output, loss->count);
+	output_line_end(output);
+}
+
+void csv_put_gap(struct output *output, const struct gap *gap)
+{
+	output_time(output, gap->wall_ns);
+	output_text(output, ",gap,,,,since=");
+	output_time(output, gap->since_wall_ns);
+	output_text(output, " (");
+	output_text(output, gap->cause);
+	output_char(output, ')');
 	output_line_end(output);
 }

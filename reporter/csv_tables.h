@@ -23,19 +23,22 @@ struct csv_table {
 	const struct csv_column *columns; /* ends with a NULL name */
 	bool all_metrics;      /* the metrics of --metrics follow the columns */
 	bool windows_only;     /* no row for a sample without a window to measure in */
+	bool measured_only;    /* no row without any of its figures: those of processes are absent where rows are threads */
 	uint64_t deltas;       /* that its columns show, bit per enum metric_id */
 };
 
 extern const struct csv_table csv_tables[];
 extern const unsigned int csv_table_count;
 
-void csv_put_header(struct output *output, const struct csv_table *table, uint64_t metrics);
+/** The first line of the file, with its end, to be freed. NULL: out of memory. */
+char *csv_header(const struct csv_table *table, uint64_t metrics);
 void csv_put_row(struct output *output, const struct csv_table *table, uint64_t metrics, const struct row *row);
 
 /** event.csv, which is always there. */
 #define CSV_EVENT_FILE "event.csv"
-void csv_put_event_header(struct output *output);
+#define CSV_EVENT_HEADER "time,event,tid,tgid,comm,detail\n"
 void csv_put_event(struct output *output, const struct event *event);
 void csv_put_loss(struct output *output, const struct loss *loss);
+void csv_put_gap(struct output *output, const struct gap *gap);
 
 #endif

@@ -48,16 +48,22 @@ struct derive *derive_new(uint64_t deltas, bool threads)
 	return derive;
 }
 
-void derive_free(struct derive *derive)
+void derive_restart(struct derive *derive)
 {
 	struct task *task, *next;
 
-	if (!derive)
-		return;
 	HASH_ITER(hh, derive->tasks, task, next) {
 		HASH_DEL(derive->tasks, task);
 		free(task);
 	}
+	derive->known_since_ns = UINT64_MAX;
+}
+
+void derive_free(struct derive *derive)
+{
+	if (!derive)
+		return;
+	derive_restart(derive);
 	free(derive);
 }
 

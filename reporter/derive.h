@@ -21,6 +21,9 @@ void derive_free(struct derive *derive);
 /** Nothing is missed from this instant on, CLOCK_BOOTTIME. */
 void derive_arm(struct derive *derive, uint64_t armed_ns);
 
+/** What was seen so far is not continued: until derive_arm(), nothing is known of any task. */
+void derive_restart(struct derive *derive);
+
 /** Fill window_ns, delta_present and delta[] of the row. Returns 0 or -ENOMEM. */
 int derive_row(struct derive *derive, struct row *row);
 

@@ -12,7 +12,9 @@
 #include <string.h>
 #include <sys/prctl.h>
 
+#include "config.h"
 #include "exit_status.h"
+#include "explain.h"
 #include "launch.h"
 #include "list.h"
 #include "log.h"
@@ -35,13 +37,17 @@ static int run_report(const struct options *options)
 		log_error(NULL, "cannot start a process: %s", strerror(-err));
 		return STATUS_FAILED;
 	}
+	config_warn(options);
 	signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error of that output */
+	signal(SIGXFSZ, SIG_IGN); /* so is a file that may not grow any more */
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	pipeline = pipeline_new(options);
 	if (pipeline) {
 		status = report_run(options, pipeline, &launch);
 		if (pipeline_free(pipeline) && status == STATUS_DONE && !launch.released)
 			status = STATUS_FAILED;
+	} else if (errno == EEXIST) {
+		status = STATUS_USAGE;
 	}
 	launch_free(&launch);
 	return status;
@@ -66,6 +72,7 @@ static int (*const actions[])(const struct options *options) = {
 	[ACTION_LIST_METRICS] = list_metrics,
 	[ACTION_LIST_MODULES] = list_modules,
 	[ACTION_LIST_TASKS] = run_report,
+	[ACTION_EXPLAIN_THRESHOLD] = explain_thresholds,
 	[ACTION_VERSION] = print_version,
 	[ACTION_HELP] = print_help,
 };

@@ -110,6 +110,44 @@ int value_seconds(const char *text, double min, double max, uint64_t *ns, char *
 	return 0;
 }
 
+static int refuse_number(const char *text, uint64_t min, uint64_t max, char *error, size_t error_size)
+{
+	snprintf(error, error_size, "\"%s\" is not a number in range (expected %llu to %llu)", text,
+		 (unsigned long long)min, (unsigned long long)max);
+	return -EINVAL;
+}
+
+/* `suffixes`: each stands for 1024 times the one before. */
+static int parse_u64(const char *text, const char *suffixes, uint64_t *number)
+{
+	size_t digits = strspn(text, "0123456789");
+	const char *suffix = text[digits] ? strchr(suffixes, text[digits]) : NULL;
+	unsigned int shift = suffix ? 10 * (unsigned int)(suffix - suffixes + 1) : 0;
+
+	if (digits == 0 || (text[digits] && (!suffix || text[digits + 1])))
+		return -EINVAL;
+	errno = 0;
+	*number = strtoull(text, NULL, 10);
+	if (errno || *number > UINT64_MAX >> shift)
+		return -EINVAL;
+	*number <<= shift;
+	return 0;
+}
+
+int value_number(const char *text, uint64_t min, uint64_t max, uint64_t *number, char *error, size_t error_size)
+{
+	if (parse_u64(text, "", number) == 0 && *number >= min && *number <= max)
+		return 0;
+	return refuse_number(text, min, max, error, error_size);
+}
+
+int value_bytes(const char *text, uint64_t min, uint64_t max, uint64_t *bytes, char *error, size_t error_size)
+{
+	if (parse_u64(text, "KMGT", bytes) == 0 && *bytes >= min && *bytes <= max)
+		return 0;
+	return refuse_number(text, min, max, error, error_size);
+}
+
 int value_text(const char *text, const char *what, char **copy, char *error, size_t error_size)
 {
 	if (!*text) {

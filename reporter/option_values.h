@@ -18,6 +18,12 @@ int value_users(const char *text, uint32_t **uids, size_t *count, char *error, s
 /** Seconds with decimals, as ns. */
 int value_seconds(const char *text, double min, double max, uint64_t *ns, char *error, size_t error_size);
 
+/** A whole number. */
+int value_number(const char *text, uint64_t min, uint64_t max, uint64_t *number, char *error, size_t error_size);
+
+/** A whole number of bytes, or of K, M or G (1024) of them. */
+int value_bytes(const char *text, uint64_t min, uint64_t max, uint64_t *bytes, char *error, size_t error_size);
+
 /** A copy of `text`, which must not be empty; `what` is what was expected. */
 int value_text(const char *text, const char *what, char **copy, char *error, size_t error_size);
 

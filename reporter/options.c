@@ -8,13 +8,20 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "config.h"
 #include "metric.h"
 #include "modules.h"
 #include "option_values.h"
+#include "table_format.h"
 
 #define SOCKET_DEFAULT "/run/taskmon/collector.sock"
 #define INTERVAL_MIN 0.1
 #define INTERVAL_MAX 3600.0
+#define ROTATE_BYTES_MIN 4096
+#define ROTATE_BYTES_MAX (1ULL << 50)
+#define KEEP_DEFAULT 7
+#define KEEP_MAX 1000
+#define TOP_MAX 1000000
 #define DURATION_MAX 31536000.0 /* a year */
 
 /* --- one function per option */
@@ -85,6 +92,53 @@ static int set_json(struct options *options, const char *value, char *error, siz
 	return value_text(value, "a file or -", &options->json_path, error, size);
 }
 
+static int set_sort(struct options *options, const char *value, char *error, size_t size)
+{
+	int id = strcmp(value, "task_cpu_percent") == 0 ? TABLE_SORT_CPU : metric_find(value, strlen(value));
+	const char *near = id < 0 ? metric_suggest(value) : NULL;
+
+	if (id < 0) {
+		snprintf(error, size, "\"%s\" is not a metric (%s%s%sexpected task_cpu_percent or a name from --list metrics)",
+			 value, near ? "did you mean " : "", near ? near : "", near ? "? " : "");
+		return -EINVAL;
+	}
+	options->sort = (unsigned int)id;
+	return 0;
+}
+
+static int set_top(struct options *options, const char *value, char *error, size_t size)
+{
+	uint64_t top = 0;
+	int err = value_number(value, 1, TOP_MAX, &top, error, size);
+
+	options->top = (unsigned int)top;
+	return err;
+}
+
+static int set_rotate_bytes(struct options *options, const char *value, char *error, size_t size)
+{
+	return value_bytes(value, ROTATE_BYTES_MIN, ROTATE_BYTES_MAX, &options->output.rotate_bytes, error, size);
+}
+
+static int set_rotate_seconds(struct options *options, const char *value, char *error, size_t size)
+{
+	return value_seconds(value, 1, DURATION_MAX, &options->output.rotate_ns, error, size);
+}
+
+static int set_keep(struct options *options, const char *value, char *error, size_t size)
+{
+	uint64_t keep = options->output.keep;
+	int err = value_number(value, 1, KEEP_MAX, &keep, error, size);
+
+	options->output.keep = (unsigned int)keep;
+	return err;
+}
+
+static void set_append(struct options *options)
+{
+	options->output.append = true;
+}
+
 static int set_socket(struct options *options, const char *value, char *error, size_t size)
 {
 	const size_t longest = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
@@ -94,6 +148,17 @@ static int set_socket(struct options *options, const char *value, char *error, s
 		return -EINVAL;
 	}
 	return value_text(value, "the path of a socket", &options->socket_path, error, size);
+}
+
+static int set_config(struct options *options, const char *value, char *error, size_t size)
+{
+	return value_text(value, "a file", &options->config_path, error, size);
+}
+
+static int set_explain(struct options *options, const char *value, char *error, size_t size)
+{
+	options->action = ACTION_EXPLAIN_THRESHOLD;
+	return value_text(value, "a task.csv", &options->explain_path, error, size);
 }
 
 static int set_list(struct options *options, const char *value, char *error, size_t size)
@@ -141,6 +206,14 @@ enum option_id {
 	OPTION_DURATION,
 	OPTION_CSV,
 	OPTION_JSON,
+	OPTION_CONFIG,
+	OPTION_EXPLAIN,
+	OPTION_SORT,
+	OPTION_TOP,
+	OPTION_ROTATE_BYTES,
+	OPTION_ROTATE_SECONDS,
+	OPTION_KEEP,
+	OPTION_APPEND,
 	OPTION_SOCKET,
 	OPTION_LIST,
 	OPTION_VERSION,
@@ -165,6 +238,14 @@ static const struct {
 	[OPTION_DURATION] = { .value = set_duration },
 	[OPTION_CSV] = { .value = set_csv },
 	[OPTION_JSON] = { .value = set_json },
+	[OPTION_CONFIG] = { .value = set_config },
+	[OPTION_EXPLAIN] = { .value = set_explain },
+	[OPTION_SORT] = { .value = set_sort },
+	[OPTION_TOP] = { .value = set_top },
+	[OPTION_ROTATE_BYTES] = { .value = set_rotate_bytes },
+	[OPTION_ROTATE_SECONDS] = { .value = set_rotate_seconds },
+	[OPTION_KEEP] = { .value = set_keep },
+	[OPTION_APPEND] = { .flag = set_append },
 	[OPTION_SOCKET] = { .value = set_socket },
 	[OPTION_LIST] = { .value = set_list },
 	[OPTION_VERSION] = { .flag = set_version },
@@ -179,12 +260,22 @@ static const struct poptOption table[] = {
 	{ "children", '\0', POPT_ARG_NONE, NULL, OPTION_CHILDREN, "follow what these start (the default for COMMAND)", NULL },
 	{ "no-children", '\0', POPT_ARG_NONE, NULL, OPTION_NO_CHILDREN, "do not (the default for --pid)", NULL },
 	{ "threads", 't', POPT_ARG_NONE, NULL, OPTION_THREADS, "a row per thread, not per process", NULL },
-	{ "modules", 'm', POPT_ARG_STRING, NULL, OPTION_MODULES, "what to report: task,cpu (the default is both)", "LIST" },
+	{ "modules", 'm', POPT_ARG_STRING, NULL, OPTION_MODULES, "what to report: task,cpu (the default) or net", "LIST" },
 	{ "metrics", '\0', POPT_ARG_STRING, NULL, OPTION_METRICS, "of the task module: names, free (default) or all", "LIST" },
 	{ "interval", 'i', POPT_ARG_STRING, NULL, OPTION_INTERVAL, "between two samples: 0.1 to 3600, default 5", "SECONDS" },
 	{ "duration", 'd', POPT_ARG_STRING, NULL, OPTION_DURATION, "end after this time; COMMAND is left running", "SECONDS" },
 	{ "csv", '\0', POPT_ARG_STRING, NULL, OPTION_CSV, "a CSV file per module and event.csv in DIR", "DIR" },
 	{ "json", '\0', POPT_ARG_STRING, NULL, OPTION_JSON, "JSON Lines into FILE or to standard output", "FILE|-" },
+	{ "config", 'c', POPT_ARG_STRING, NULL, OPTION_CONFIG, "settings and thresholds; options win over it", "FILE" },
+	{ "explain-threshold", '\0', POPT_ARG_STRING, NULL, OPTION_EXPLAIN,
+	  "which alarms the thresholds of -c would have raised over a task.csv", "FILE" },
+	{ "sort", '\0', POPT_ARG_STRING, NULL, OPTION_SORT, "of the table: most first, default task_cpu_percent", "METRIC" },
+	{ "top", '\0', POPT_ARG_STRING, NULL, OPTION_TOP, "of the table: not more tasks than this", "N" },
+	{ "rotate-bytes", '\0', POPT_ARG_STRING, NULL, OPTION_ROTATE_BYTES,
+	  "begin a new file before one gets longer; K, M and G are understood", "N" },
+	{ "rotate-seconds", '\0', POPT_ARG_STRING, NULL, OPTION_ROTATE_SECONDS, "begin a new file after this time", "SECONDS" },
+	{ "keep", '\0', POPT_ARG_STRING, NULL, OPTION_KEEP, "this many old ones: FILE.1 is the latest; default 7", "N" },
+	{ "append", '\0', POPT_ARG_NONE, NULL, OPTION_APPEND, "continue files that are there, if they have the same header", NULL },
 	{ "socket", 's', POPT_ARG_STRING, NULL, OPTION_SOCKET, "of the collector, default " SOCKET_DEFAULT, "PATH" },
 	{ "list", '\0', POPT_ARG_STRING, NULL, OPTION_LIST, "what there is, and end", "metrics|modules|tasks" },
 	{ "version", '\0', POPT_ARG_NONE, NULL, OPTION_VERSION, "print the version and end", NULL },
@@ -233,6 +324,44 @@ static int parse_own(struct options *options, int argc, char **argv, char *error
 	return err;
 }
 
+int options_set(struct options *options, const char *name, const char *value, char *error, size_t error_size)
+{
+	for (const struct poptOption *option = table; option->longName; option++)
+		if (strcmp(option->longName, name) == 0 && setters[option->val].value)
+			return setters[option->val].value(options, value, error, error_size);
+	return -EINVAL;
+}
+
+static int init(struct options *options)
+{
+	*options = (struct options){
+		.modules = MODULES_DEFAULT,
+		.metrics = metric_set_of_cost(METRIC_FREE),
+		.interval_ns = 5000000000,
+		.output.keep = KEEP_DEFAULT,
+		.sort = TABLE_SORT_CPU,
+		.socket_path = strdup(SOCKET_DEFAULT),
+	};
+	return options->socket_path ? 0 : -ENOMEM;
+}
+
+/* The command line goes first to find the file, and again to win over it. */
+static int parse_with_config(struct options *options, int argc, char **argv, char *error, size_t size)
+{
+	char *path = options->config_path;
+	int err;
+
+	options->config_path = NULL;
+	options_free(options);
+	err = init(options);
+	if (!err)
+		err = config_read(options, path, error, size);
+	if (!err)
+		err = parse_own(options, argc, argv, error, size);
+	free(path);
+	return err;
+}
+
 static bool wants_selection(const struct options *options)
 {
 	return options->action == ACTION_REPORT || options->action == ACTION_LIST_TASKS;
@@ -253,22 +382,22 @@ static int check_selection(struct options *options, char *error, size_t size)
 
 int options_parse(struct options *options, int argc, char **argv, char *error, size_t error_size)
 {
-	int own = 1, err;
+	int own = 1, err = init(options);
 
-	*options = (struct options){
-		.modules = MODULES_DEFAULT,
-		.metrics = metric_set_of_cost(METRIC_FREE),
-		.interval_ns = 5000000000,
-		.socket_path = strdup(SOCKET_DEFAULT),
-	};
-	if (!options->socket_path)
-		return -ENOMEM;
+	if (err)
+		return err;
 	/* popt would mix what stands after -- with stray words before it */
 	while (own < argc && strcmp(argv[own], "--") != 0)
 		own++;
 	err = parse_own(options, own, argv, error, error_size);
+	if (!err && options->config_path && options->action != ACTION_HELP && options->action != ACTION_VERSION)
+		err = parse_with_config(options, own, argv, error, error_size);
 	if (err)
 		return err;
+	if (options->action == ACTION_EXPLAIN_THRESHOLD && !options->thresholds.count) {
+		snprintf(error, error_size, "--explain-threshold: there are none (expected -c with \"thresholds\")");
+		return -EINVAL;
+	}
 	if (own + 1 < argc) {
 		options->command = argv + own + 1;
 	} else if (own < argc && wants_selection(options)) {
@@ -291,6 +420,15 @@ void options_free(struct options *options)
 	free(options->csv_dir);
 	free(options->json_path);
 	free(options->socket_path);
+	free(options->config_path);
+	free(options->explain_path);
+	for (int id = 0; id < MODULE_TOTAL; id++)
+		free(options->files[id]);
+	for (size_t i = 0; i < options->probe_count; i++)
+		free(options->probes[i]);
+	free(options->probes);
+	free(options->probe_variables);
+	threshold_rules_free(&options->thresholds);
 	*options = (struct options){ 0 };
 }
 
@@ -313,16 +451,23 @@ void options_print_help(void)
 	fputs("\n"
 	      "Reports what processes do: CPU time, memory, input and output. It needs a\n"
 	      "running taskmon-collector but no privilege of its own. Without --csv and --json\n"
-	      "it prints a table at every interval.\n"
+	      "it prints a table at every interval: on a terminal always in the same place (but\n"
+	      "not with COMMAND, which may write there, too), in colour unless NO_COLOR is set.\n"
 	      "\n"
 	      "--name and --user narrow what the other options select; if none does, they\n"
 	      "select from all processes. COMMAND starts once everything is armed, as you, with\n"
-	      "your files, environment and signals. SIGTERM and SIGHUP are passed on to it, and\n"
-	      "a second one ends the report at once. Without COMMAND, SIGINT or SIGTERM ends\n"
-	      "the report with a last sample, and a second one ends it at once.\n"
+	      "your files, environment and signals. SIGTERM is passed on to it, and a second one\n"
+	      "ends the report at once. Without COMMAND, SIGINT or SIGTERM ends the report with\n"
+	      "a last sample, and a second one ends it at once.\n"
 	      "\n"
-	      "If the collector goes away, what was measured so far is kept and the report ends\n"
-	      "with status 1. A COMMAND goes on, and its status is returned when it ends.\n"
+	      "Whole lines are written, at every tick, so files are valid up to their last line\n"
+	      "end at any moment. SIGHUP opens the files of --csv and --json anew by their names,\n"
+	      "for logrotate; without such files, or if the terminal has gone, it is as SIGTERM.\n"
+	      "A full disk ends the report with status 1; what was written stays valid.\n"
+	      "\n"
+	      "If the collector goes away, the outputs say so (gap), and the report waits until\n"
+	      "it is back and goes on; no figure stands for the time between. Processes that\n"
+	      "end in the meantime are noticed.\n"
 	      "\n"
 	      "Exit status: 0 done, 1 failure, 2 wrong use, 3 no collector, 4 refused by the\n"
 	      "collector. With COMMAND its own: 128+N if signal N ended it, 127 if it was not\n"

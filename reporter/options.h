@@ -6,20 +6,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "modules.h"
+#include "output.h"
 #include "select.h"
+#include "threshold_rule.h"
 
 enum action {
 	ACTION_REPORT,
 	ACTION_LIST_METRICS,
 	ACTION_LIST_MODULES,
 	ACTION_LIST_TASKS,
+	ACTION_EXPLAIN_THRESHOLD,
 	ACTION_VERSION,
 	ACTION_HELP,
 };
 
 enum children { CHILDREN_OF_COMMAND, CHILDREN_FOLLOWED, CHILDREN_IGNORED };
 
-/** The command line, checked. */
+/** The command line and the file of --config, checked. */
 struct options {
 	enum action action;
 	uint32_t *pids;
@@ -34,7 +38,17 @@ struct options {
 	uint64_t duration_ns; /* 0: no end */
 	char *csv_dir;        /* NULL: not asked for, like the next */
 	char *json_path;      /* "-": standard output */
+	struct output_policy output;
+	unsigned int sort;    /* of the table: enum metric_id, or TABLE_SORT_CPU */
+	unsigned int top;     /* rows of the table; 0: what fits */
 	char *socket_path;
+	char *config_path;    /* NULL: none, like the next */
+	char *explain_path;   /* --explain-threshold */
+	char *files[MODULE_TOTAL]; /* names of CSV files that the configuration gives; NULL: as the module says */
+	char **probes;        /* memleak: BINARY:FUNCTION */
+	size_t probe_count;
+	char *probe_variables; /* and what of their arguments is captured; NULL: nothing */
+	struct threshold_rules thresholds;
 	char **command;       /* COMMAND and its arguments, within argv; NULL: none */
 };
 
@@ -44,6 +58,9 @@ struct options {
  */
 int options_parse(struct options *options, int argc, char **argv, char *error, size_t error_size);
 void options_free(struct options *options);
+
+/** As if `--name value` stood on the command line. Returns 0, -ENOMEM, or -EINVAL with one line in `error`. */
+int options_set(struct options *options, const char *name, const char *value, char *error, size_t error_size);
 
 /** Are the children of what is selected part of it? */
 bool options_follow_children(const struct options *options);

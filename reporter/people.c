@@ -36,6 +36,51 @@ const char *people_bytes(char out[PEOPLE_BYTES_ROOM], uint64_t bytes)
 	return out;
 }
 
+/* The largest unit of which there is one at least, with a decimal below ten of it. */
+static const char *in_units(char out[PEOPLE_BYTES_ROOM], uint64_t value, const char *const *names,
+			    const uint64_t *steps)
+{
+	uint64_t unit = 1, tenths;
+	int i = 0;
+
+	while (steps[i] && value / unit >= steps[i])
+		unit *= steps[i++];
+	tenths = value / unit * 10 + value % unit * 10 / unit;
+	if (i > 0 && tenths < 100)
+		snprintf(out, PEOPLE_BYTES_ROOM, "%u.%u%s", (unsigned int)tenths / 10, (unsigned int)tenths % 10, names[i]);
+	else
+		snprintf(out, PEOPLE_BYTES_ROOM, "%llu%s", (unsigned long long)(value / unit), names[i]);
+	return out;
+}
+
+const char *people_count(char out[PEOPLE_BYTES_ROOM], uint64_t count)
+{
+	static const char *const names[] = { "K", "M", "G", "T", "P" };
+	static const uint64_t steps[] = { 1000, 1000, 1000, 1000, 0 };
+
+	if (count > 99999)
+		return in_units(out, count / 1000, names, steps);
+	snprintf(out, PEOPLE_BYTES_ROOM, "%u", (unsigned int)count);
+	return out;
+}
+
+const char *people_ns(char out[PEOPLE_BYTES_ROOM], uint64_t ns)
+{
+	static const char *const names[] = { "ns", "us", "ms", "s" };
+	static const uint64_t steps[] = { 1000, 1000, 1000, 0 };
+
+	if (ns == 0)
+		return strcpy(out, "0");
+	if (ns >= 100000000000) { /* minutes are no power of ten */
+		uint64_t minutes = ns / 60000000000;
+
+		snprintf(out, PEOPLE_BYTES_ROOM, minutes < 1000 ? "%llum" : "%lluh",
+			 (unsigned long long)(minutes < 1000 ? minutes : minutes / 60));
+		return out;
+	}
+	return in_units(out, ns, names, steps);
+}
+
 void people_users_free(struct people_users *users)
 {
 	struct people_users *user, *next;

@@ -12,6 +12,12 @@
 #define PEOPLE_BYTES_ROOM 16
 const char *people_bytes(char out[PEOPLE_BYTES_ROOM], uint64_t bytes);
 
+/** A number in at most 5 characters: "0", "99999", "100K", "1.2M". */
+const char *people_count(char out[PEOPLE_BYTES_ROOM], uint64_t count);
+
+/** A time in at most 5 characters: "0", "812ns", "1.4us", "23ms", "99s", "120m", "50h". */
+const char *people_ns(char out[PEOPLE_BYTES_ROOM], uint64_t ns);
+
 /** Names of users, each looked up once. */
 struct people_users;
 void people_users_free(struct people_users *users);

@@ -10,6 +10,8 @@ enum { MISSED_TICKS = 2 }; /* of one, the collector's queue may have dropped a p
 
 struct process {
 	uint32_t tgid;
+	uint32_t ppid;          /* 0: not known */
+	uint64_t start_time_ns; /* likewise */
 	bool selected;
 	unsigned int missed;
 	uint64_t since_ns;
@@ -94,14 +96,72 @@ void processes_judged(struct processes *processes, uint32_t tgid, bool selected)
 		process->selected = selected;
 }
 
+void processes_identify(struct processes *processes, uint32_t tgid, uint64_t start_time_ns, uint32_t ppid)
+{
+	struct process *process = find(processes, tgid);
+
+	if (!process)
+		return;
+	process->start_time_ns = start_time_ns;
+	if (ppid)
+		process->ppid = ppid;
+}
+
+static void forget(struct processes *processes, struct process *process)
+{
+	HASH_DEL(processes->table, process);
+	free(process);
+}
+
+bool processes_forget(struct processes *processes, uint32_t tgid)
+{
+	struct process *process = find(processes, tgid);
+
+	if (process)
+		forget(processes, process);
+	return process;
+}
+
+void processes_prune(struct processes *processes, bool (*is_gone)(uint32_t tgid, uint64_t start_time_ns))
+{
+	struct process *process, *next;
+
+	HASH_ITER(hh, processes->table, process, next)
+		if (is_gone(process->tgid, process->start_time_ns))
+			forget(processes, process);
+}
+
+void processes_restart(struct processes *processes)
+{
+	struct process *process, *next;
+
+	HASH_ITER(hh, processes->table, process, next)
+		process->missed = MISSED_TICKS;
+}
+
+size_t processes_roots(const struct processes *processes, uint32_t *tgids, uint64_t *start_times_ns, size_t room)
+{
+	struct process *process, *next;
+	size_t count = 0;
+
+	HASH_ITER(hh, processes->table, process, next) {
+		if (process->ppid && find(processes, process->ppid))
+			continue;
+		if (count < room) {
+			tgids[count] = process->tgid;
+			start_times_ns[count] = process->start_time_ns;
+		}
+		count++;
+	}
+	return count;
+}
+
 void processes_ended(struct processes *processes, uint32_t tgid, uint64_t time_ns)
 {
 	struct process *process = find(processes, tgid);
 
-	if (!process || time_ns < process->since_ns)
-		return;
-	HASH_DEL(processes->table, process);
-	free(process);
+	if (process && time_ns >= process->since_ns)
+		forget(processes, process);
 }
 
 void processes_tick_complete(struct processes *processes)
@@ -111,8 +171,7 @@ void processes_tick_complete(struct processes *processes)
 	HASH_ITER(hh, processes->table, process, next) {
 		if (++process->missed <= MISSED_TICKS)
 			continue;
-		HASH_DEL(processes->table, process);
-		free(process);
+		forget(processes, process);
 	}
 }
 

@@ -46,9 +46,17 @@ static inline bool row_has_delta(const struct row *row, enum metric_id id)
 	return row->window_ns && (row->delta_present & METRIC_BIT(id));
 }
 
+/** Why a threshold raised or cleared an alarm. Numbers are in print, so that all outputs say the same. */
+struct alarm {
+	const char *threshold, *metric;
+	const char *value, *limit;
+	const char *baseline; /* NULL: the limit was not learned */
+	const char *cause;    /* of a clear that the figure did not bring about; NULL: it did */
+};
+
 /** A change in the life of a task. */
 struct event {
-	const char *name; /* "fork", "exec", "exit", "rename" */
+	const char *name; /* "fork", "exec", "exit", "rename", "alarm", "clear" */
 	uint64_t time_ns; /* CLOCK_BOOTTIME */
 	uint64_t wall_ns; /* since the epoch */
 	uint64_t start_time_ns;
@@ -59,6 +67,7 @@ struct event {
 	const char *comm;     /* after the change */
 	const char *old_comm;
 	const char *detail;   /* as the writers print it */
+	const struct alarm *alarm; /* of "alarm" and "clear" */
 };
 
 /** Something that this reporter did not get. */
@@ -66,6 +75,13 @@ struct loss {
 	char cause[32]; /* "queue_samples", ... */
 	uint64_t count;
 	uint64_t wall_ns;  /* when it was told */
+};
+
+/** The connection to the collector was lost: nothing is known of the time until the next tick. */
+struct gap {
+	const char *cause;
+	uint64_t wall_ns;       /* when it was noticed */
+	uint64_t since_wall_ns; /* the last tick before it */
 };
 
 #endif

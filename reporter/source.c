@@ -15,7 +15,10 @@ enum { DETAIL_BYTES = 2 * ROW_COMM_BYTES + 64 };
 
 void source_init(struct source *source, const Taskmon__Welcome *welcome, struct pipeline *pipeline)
 {
+	uint64_t tick_wall_ns = source->tick_wall_ns; /* of an earlier connection */
+
 	memset(source, 0, sizeof(*source));
+	source->tick_wall_ns = tick_wall_ns;
 	source->pipeline = pipeline;
 	wire_read_catalogue(welcome, &source->catalogue);
 	/* these point into the frame and are told already */
@@ -92,6 +95,7 @@ int source_samples(struct source *source, const Taskmon__Samples *samples)
 
 	if (!err && samples->last) {
 		source->has_baseline = true;
+		source->tick_wall_ns = row.tick_wall_ns;
 		err = pipeline_tick_complete(source->pipeline, samples->tick_ns);
 	}
 	return err;

@@ -16,7 +16,8 @@
 struct source {
 	struct wire_catalogue catalogue;
 	struct pipeline *pipeline;
-	bool has_baseline; /* tick 0 is complete */
+	bool has_baseline;     /* tick 0 is complete */
+	uint64_t tick_wall_ns; /* of the last tick that was complete */
 	const uint8_t *cgroup_bytes; /* of the wire, of which `cgroup` was made */
 	char comm[ROW_COMM_BYTES], process_comm[ROW_COMM_BYTES];
 	char cgroup[3 * WIRE_CGROUP_MAX + 1];

@@ -2,7 +2,6 @@
 #include "subscribe.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "log.h"
@@ -24,19 +23,28 @@ static int send_logged(struct link *link, const Taskmon__Frame *message)
 	return err;
 }
 
-int subscribe_begin(struct link *link, const struct options *options, pid_t command, uint64_t needs,
+int subscribe_targets_of(struct subscribe_targets *targets, const struct options *options, pid_t command)
+{
+	targets->count = 0;
+	if (options->pid_count + (command != 0) > SUBSCRIBE_PIDS_MAX) {
+		log_error(NULL, "more than %d processes are selected", SUBSCRIBE_PIDS_MAX);
+		return -E2BIG;
+	}
+	for (size_t i = 0; i < options->pid_count; i++)
+		targets->pids[targets->count++] = options->pids[i];
+	if (command)
+		targets->pids[targets->count++] = (uint32_t)command;
+	memset(targets->start_times_ns, 0, targets->count * sizeof(targets->start_times_ns[0]));
+	return 0;
+}
+
+int subscribe_begin(struct link *link, const struct options *options, struct subscribe_targets *targets, uint64_t needs,
 		    const struct wire_catalogue *catalogue)
 {
 	Taskmon__Frame message = TASKMON__FRAME__INIT;
 	Taskmon__Subscribe subscribe = TASKMON__SUBSCRIBE__INIT;
 	uint32_t ids[METRIC_TOTAL];
-	uint32_t *pids = calloc(options->pid_count + 1, sizeof(*pids));
-	int err;
 
-	if (!pids) {
-		log_error(NULL, "out of memory");
-		return -ENOMEM;
-	}
 	subscribe.request = REQUEST;
 	subscribe.all = options->all;
 	subscribe.children = options_follow_children(options);
@@ -47,16 +55,14 @@ int subscribe_begin(struct link *link, const struct options *options, pid_t comm
 	for (int id = 0; id < METRIC_TOTAL; id++)
 		if ((needs & METRIC_BIT(id)) && catalogue->metric_to_id[id] >= 0)
 			ids[subscribe.n_metrics++] = (uint32_t)catalogue->metric_to_id[id];
-	subscribe.pids = pids;
-	for (size_t i = 0; !options->all && i < options->pid_count; i++)
-		pids[subscribe.n_pids++] = options->pids[i];
-	if (!options->all && command)
-		pids[subscribe.n_pids++] = (uint32_t)command;
+	if (!options->all) {
+		subscribe.pids = targets->pids;
+		subscribe.start_times = targets->start_times_ns;
+		subscribe.n_pids = subscribe.n_start_times = targets->count;
+	}
 	message.body_case = TASKMON__FRAME__BODY_SUBSCRIBE;
 	message.subscribe = &subscribe;
-	err = send_logged(link, &message);
-	free(pids);
-	return err;
+	return send_logged(link, &message);
 }
 
 int subscribe_end(struct link *link, uint32_t feed)
@@ -72,13 +78,19 @@ int subscribe_end(struct link *link, uint32_t feed)
 
 void subscribe_warn(const Taskmon__Welcome *welcome, const struct options *options)
 {
+	uint64_t wanted = options->modules & MODULE_BIT(MODULE_TASK) ? options->metrics : 0;
 	struct wire_catalogue catalogue;
 
-	if (!(options->modules & MODULE_BIT(MODULE_TASK)) || !(options->csv_dir || options->json_path))
+	if (!options->csv_dir && !options->json_path)
 		return;
+	if (options->threads && (options->modules & MODULE_BIT(MODULE_NET)))
+		log_warning(NULL, "net has figures of processes only: with --threads there are none");
+	for (int id = 0; id < MODULE_TOTAL; id++)
+		if (options->modules & MODULE_BIT(id))
+			wanted |= modules[id].needs;
 	wire_read_catalogue(welcome, &catalogue);
 	for (int id = 0; id < METRIC_TOTAL; id++) {
-		if (!(options->metrics & METRIC_BIT(id)))
+		if (!(wanted & METRIC_BIT(id)))
 			continue;
 		if (catalogue.metric_to_id[id] < 0)
 			log_warning(NULL, "%s stays empty: the collector does not know it", metrics[id].name);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Last stage: a writer is five functions and what it needs to be given. Each function returns 0 or a negative errno
+ * Last stage: a writer is six functions and what it needs to be given. Each function returns 0 or a negative errno
  * after it has logged which output failed.
  */
 #ifndef TASKMON_WRITER_H
@@ -9,10 +9,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "output.h"
 #include "row.h"
 
 enum writer_end {
 	WRITER_TICK, /* a tick is complete: what was written is to reach its readers */
+	WRITER_REOPEN,  /* files have been moved away: open them anew by their names */
+	WRITER_RESIZED, /* the terminal has another size: show it anew */
 	WRITER_DONE, /* nothing more comes: outputs are closed and the writer is freed, also after an error */
 };
 
@@ -26,18 +29,34 @@ struct writer {
 	int (*row)(struct writer *writer, const struct row *row);
 	int (*event)(struct writer *writer, const struct event *event);
 	int (*loss)(struct writer *writer, const struct loss *loss);
+	int (*gap)(struct writer *writer, const struct gap *gap);
 	int (*end)(struct writer *writer, enum writer_end how);
+
+	uint64_t written_bytes; /* to files, up to the last end() */
+};
+
+/** How the table looks. */
+struct table_options {
+	bool threads;
+	bool shares_terminal;   /* something else writes there, too: it is not ours to steer */
+	unsigned int sort;      /* enum metric_id, or TABLE_SORT_CPU */
+	unsigned int top;       /* at most so many; 0: what fits the terminal */
+	unsigned int busy_only; /* elsewhere, of more than this only those that did something; 0: all */
 };
 
 /**
- * The writers that there are. NULL after the cause has been logged.
+ * The writers that there are. NULL after the cause has been logged, with errno EEXIST if a file that was to be
+ * continued has another header. `policy` may be NULL.
  *
- * `modules` is a set of enum module_id, `metrics` one of enum metric_id: --modules and --metrics. `directory` is
- * created if it is missing, `path` may be "-". `limit`: of more tasks than this, show only the busiest; 0: all.
+ * `files`, by enum module_id, are names of CSV files within the directory, or absolute; NULL, of one or of all: as the
+ * module says. `modules` is a set of enum module_id, `metrics` one of enum metric_id: --modules and --metrics. `directory` is
+ * created if it is missing, `path` may be "-".
  */
-struct writer *writer_csv_new(const char *directory, unsigned int modules, uint64_t metrics);
-struct writer *writer_json_new(const char *path, unsigned int modules, uint64_t metrics);
-struct writer *writer_table_new(bool threads, unsigned int limit);
+struct writer *writer_csv_new(const char *directory, char *const *files, unsigned int modules, uint64_t metrics,
+			      const struct output_policy *policy);
+struct writer *writer_json_new(const char *path, unsigned int modules, uint64_t metrics,
+			       const struct output_policy *policy);
+struct writer *writer_table_new(const struct table_options *options);
 struct writer *writer_tasks_new(bool threads); /* --list tasks */
 
 #endif

@@ -29,12 +29,9 @@ static int csv_begin(struct writer *writer)
 	struct csv_writer *csv = (struct csv_writer *)writer;
 	int err = output_begin(csv->event);
 
-	csv_put_event_header(csv->event);
-	for (size_t i = 0; !err && i < csv->file_count; i++) {
+	for (size_t i = 0; !err && i < csv->file_count; i++)
 		err = output_begin(csv->files[i].output);
-		csv_put_header(csv->files[i].output, csv->files[i].table, csv->metrics);
-	}
-	return err ? err : writer->end(writer, WRITER_TICK);
+	return err;
 }
 
 /* Errors of a full disk are told by the flush at the end of the tick. */
@@ -59,6 +56,12 @@ static int csv_loss(struct writer *writer, const struct loss *loss)
 	return 0;
 }
 
+static int csv_gap(struct writer *writer, const struct gap *gap)
+{
+	csv_put_gap(((struct csv_writer *)writer)->event, gap);
+	return 0;
+}
+
 static int csv_free(struct csv_writer *csv)
 {
 	int err = output_close(csv->event);
@@ -74,37 +77,47 @@ static int csv_free(struct csv_writer *csv)
 
 static int csv_end(struct writer *writer, enum writer_end how)
 {
+	int (*const end)(struct output *output) = how == WRITER_REOPEN ? output_reopen : output_flush;
 	struct csv_writer *csv = (struct csv_writer *)writer;
 	int err;
 
 	if (how == WRITER_DONE)
 		return csv_free(csv);
-	err = output_flush(csv->event);
+	err = end(csv->event);
+	writer->written_bytes = output_total_bytes(csv->event);
 	for (size_t i = 0; i < csv->file_count; i++) {
-		int flushed = output_flush(csv->files[i].output);
+		int ended = end(csv->files[i].output);
 
-		err = err ? err : flushed;
+		err = err ? err : ended;
+		writer->written_bytes += output_total_bytes(csv->files[i].output);
 	}
 	return err;
 }
 
-static struct output *open_in(const char *directory, const char *file)
+/* NULL with errno set after the cause has been logged. */
+static struct output *open_in(const char *directory, const char *file, const char *header,
+			      const struct output_policy *policy)
 {
 	struct output *output = NULL;
-	char *path;
+	char *path = NULL;
+	int err = ENOMEM;
 
-	if (asprintf(&path, "%s/%s", directory, file) < 0) {
+	if (!header || asprintf(&path, "%s%s%s", file[0] == '/' ? "" : directory, file[0] == '/' ? "" : "/", file) < 0) {
 		log_error(NULL, "out of memory");
-		return NULL;
+	} else {
+		output = output_open(path, header, policy);
+		err = errno;
+		free(path);
 	}
-	output = output_open(path);
-	free(path);
+	errno = err;
 	return output;
 }
 
-struct writer *writer_csv_new(const char *directory, unsigned int module_set, uint64_t metrics)
+struct writer *writer_csv_new(const char *directory, char *const *files, unsigned int module_set, uint64_t metrics,
+			      const struct output_policy *policy)
 {
 	struct csv_writer *csv;
+	int err;
 
 	if (mkdir(directory, 0777) < 0 && errno != EEXIST) {
 		log_error(NULL, "%s: cannot create the directory: %s", directory, strerror(errno));
@@ -115,19 +128,23 @@ struct writer *writer_csv_new(const char *directory, unsigned int module_set, ui
 		log_error(NULL, "out of memory");
 		return NULL;
 	}
-	csv->writer = (struct writer){ "csv", 0, 0, csv_begin, csv_row, csv_event, csv_loss, csv_end };
+	csv->writer = (struct writer){ "csv", 0, 0, csv_begin, csv_row, csv_event, csv_loss, csv_gap, csv_end, 0 };
 	csv->metrics = metrics;
-	csv->event = open_in(directory, CSV_EVENT_FILE);
+	csv->event = open_in(directory, CSV_EVENT_FILE, CSV_EVENT_HEADER, policy);
 	if (!csv->event)
 		goto failed;
 	for (unsigned int i = 0; i < csv_table_count; i++) {
 		const struct csv_table *table = &csv_tables[i];
 		const struct module *module = &modules[table->module];
+		const char *file = files && files[table->module] ? files[table->module] : module->file;
+		char *header;
 
 		if (!(module_set & MODULE_BIT(table->module)))
 			continue;
 		csv->files[csv->file_count].table = table;
-		csv->files[csv->file_count].output = open_in(directory, module->file);
+		header = csv_header(table, metrics);
+		csv->files[csv->file_count].output = open_in(directory, file, header, policy);
+		free(header);
 		if (!csv->files[csv->file_count].output)
 			goto failed;
 		csv->file_count++;
@@ -137,6 +154,8 @@ struct writer *writer_csv_new(const char *directory, unsigned int module_set, ui
 	return &csv->writer;
 
 failed:
+	err = errno;
 	csv_free(csv);
+	errno = err;
 	return NULL;
 }

@@ -109,6 +109,19 @@ static int json_row(struct writer *writer, const struct row *row)
 	return finish_line(json, object, ok);
 }
 
+static bool add_text(cJSON *object, const char *key, const char *text)
+{
+	return !text || cJSON_AddStringToObject(object, key, text);
+}
+
+static bool add_alarm(cJSON *object, const struct alarm *alarm)
+{
+	return !alarm || (add_text(object, "threshold", alarm->threshold) && add_text(object, "metric", alarm->metric) &&
+			  cJSON_AddRawToObject(object, "value", alarm->value) &&
+			  (!alarm->baseline || cJSON_AddRawToObject(object, "baseline", alarm->baseline)) &&
+			  cJSON_AddRawToObject(object, "limit", alarm->limit) && add_text(object, "cause", alarm->cause));
+}
+
 static int json_event(struct writer *writer, const struct event *event)
 {
 	struct json_writer *json = (struct json_writer *)writer;
@@ -121,7 +134,8 @@ static int json_event(struct writer *writer, const struct event *event)
 		  cJSON_AddStringToObject(object, "comm", event->comm) &&
 		  add_u64(object, "start_time", event->start_time_ns) &&
 		  add_u64(object, "uid", event->uid) &&
-		  cJSON_AddStringToObject(object, "detail", event->detail);
+		  cJSON_AddStringToObject(object, "detail", event->detail) &&
+		  add_alarm(object, event->alarm);
 
 	return finish_line(json, object, ok);
 }
@@ -138,6 +152,18 @@ static int json_loss(struct writer *writer, const struct loss *loss)
 	return finish_line(json, object, ok);
 }
 
+static int json_gap(struct writer *writer, const struct gap *gap)
+{
+	struct json_writer *json = (struct json_writer *)writer;
+	cJSON *object = cJSON_CreateObject();
+	bool ok = cJSON_AddStringToObject(object, "type", "gap") &&
+		  add_time(object, "time", gap->wall_ns) &&
+		  add_time(object, "since", gap->since_wall_ns) &&
+		  cJSON_AddStringToObject(object, "cause", gap->cause);
+
+	return finish_line(json, object, ok);
+}
+
 static int json_begin(struct writer *writer)
 {
 	return output_begin(((struct json_writer *)writer)->output);
@@ -148,14 +174,18 @@ static int json_end(struct writer *writer, enum writer_end how)
 	struct json_writer *json = (struct json_writer *)writer;
 	int err;
 
-	if (how == WRITER_TICK)
-		return output_flush(json->output);
-	err = output_close(json->output);
-	free(json);
+	if (how == WRITER_DONE) {
+		err = output_close(json->output);
+		free(json);
+		return err;
+	}
+	err = how == WRITER_REOPEN ? output_reopen(json->output) : output_flush(json->output);
+	writer->written_bytes = output_total_bytes(json->output);
 	return err;
 }
 
-struct writer *writer_json_new(const char *path, unsigned int module_set, uint64_t metric_set)
+struct writer *writer_json_new(const char *path, unsigned int module_set, uint64_t metric_set,
+			       const struct output_policy *policy)
 {
 	struct json_writer *json = calloc(1, sizeof(*json));
 
@@ -165,20 +195,25 @@ struct writer *writer_json_new(const char *path, unsigned int module_set, uint64
 	}
 	if (module_set & MODULE_BIT(MODULE_TASK))
 		json->metrics |= metric_set;
-	if (module_set & MODULE_BIT(MODULE_CPU)) {
-		json->metrics |= modules[MODULE_CPU].needs;
+	for (int id = 0; id < MODULE_TOTAL; id++)
+		if (module_set & MODULE_BIT(id))
+			json->metrics |= modules[id].needs;
+	if (module_set & MODULE_BIT(MODULE_CPU))
 		json->writer.deltas = METRIC_BIT(M_task_on_cpu_ns);
-	}
 	json->writer.name = "json";
 	json->writer.needs = json->metrics;
 	json->writer.begin = json_begin;
 	json->writer.row = json_row;
 	json->writer.event = json_event;
 	json->writer.loss = json_loss;
+	json->writer.gap = json_gap;
 	json->writer.end = json_end;
-	json->output = output_open(path);
+	json->output = output_open(path, NULL, policy);
 	if (!json->output) {
+		int err = errno;
+
 		free(json);
+		errno = err;
 		return NULL;
 	}
 	return &json->writer;

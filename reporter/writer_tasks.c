@@ -69,12 +69,19 @@ static int tasks_loss(struct writer *writer, const struct loss *loss)
 	return 0;
 }
 
+/* Its report ends with the baseline, and without one it has failed. */
+static int tasks_gap(struct writer *writer, const struct gap *gap)
+{
+	(void)writer, (void)gap;
+	return 0;
+}
+
 static int tasks_end(struct writer *writer, enum writer_end how)
 {
 	struct tasks_writer *tasks = (struct tasks_writer *)writer;
 	int err;
 
-	if (how == WRITER_TICK)
+	if (how != WRITER_DONE)
 		return output_flush(tasks->output);
 	err = output_close(tasks->output);
 	people_users_free(tasks->users);
@@ -98,9 +105,10 @@ struct writer *writer_tasks_new(bool threads)
 		.row = tasks_row,
 		.event = tasks_event,
 		.loss = tasks_loss,
+		.gap = tasks_gap,
 		.end = tasks_end,
 	};
-	tasks->output = output_open("-");
+	tasks->output = output_open("-", NULL, NULL);
 	if (!tasks->output) {
 		free(tasks);
 		return NULL;

@@ -124,6 +124,8 @@ def cause_of_skip(need):
     """Why this machine cannot do `need`, or None."""
     if need == "two CPUs" and len(os.sched_getaffinity(0)) < 2:
         return "needs two CPUs"
+    if need == "strace" and not shutil.which("strace"):
+        return "needs strace"
     return None
 
 
@@ -175,14 +177,14 @@ class Canary(threading.Thread):
 class Process:
     """A child with its output in files, in a session of its own so that it can be ended with all it started."""
 
-    def __init__(self, argv, user=ROOT, groups=(), cwd=None, stdout=None):
+    def __init__(self, argv, user=ROOT, groups=(), cwd=None, stdout=None, stderr=None):
         self.argv = argv
         self.dir = tempfile.mkdtemp(dir=run_dir())
         os.chmod(self.dir, 0o755)
         self.out_path, self.err_path = os.path.join(self.dir, "stdout"), os.path.join(self.dir, "stderr")
         self.resumed = True
         with open(self.out_path, "wb") as out, open(self.err_path, "wb") as err:
-            self.popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=stdout or out, stderr=err, cwd=cwd or self.dir,
+            self.popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=stdout or out, stderr=stderr or err, cwd=cwd or self.dir,
                                           user=user, group=user, extra_groups=list(groups), start_new_session=True,
                                           env={"PATH": "/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin", "HOME": self.dir})
         self.pid = self.popen.pid
@@ -301,10 +303,10 @@ class Reporter(Process):
 
 
 class Collector(Process):
-    """A collector on a private socket, ready for clients."""
+    """A collector on a private socket, ready for clients. `socket`: where an earlier one served."""
 
-    def __init__(self, config=None, args=(), wait=True):
-        self.socket = os.path.join(tempfile.mkdtemp(dir=run_dir()), "sock")
+    def __init__(self, config=None, args=(), wait=True, prefix=(), socket=None):
+        self.socket = socket or os.path.join(tempfile.mkdtemp(dir=run_dir()), "sock")
         os.chmod(os.path.dirname(self.socket), 0o755)
         argv = [program("taskmon-collector"), "-s", self.socket, *args]
         if config is not None:
@@ -312,7 +314,7 @@ class Collector(Process):
             with open(path, "w", encoding="utf-8") as f:
                 json.dump(config, f)
             argv += ["-c", path]
-        super().__init__(argv)
+        super().__init__([*prefix, *argv])
         if wait:
             ready = f"taskmon-collector: ready on {self.socket}\n"
             wait_until(lambda: ready in self.stderr or self.status is not None, f"{self} is ready")
@@ -362,14 +364,16 @@ class Test(unittest.TestCase):
         """Starts a workload, by default as the user that reporters run as."""
         return self.keep(Workload(name, *args, user=user, **how))
 
-    def collector(self, config=None, args=()):
-        collector = Collector(config, args)
+    def collector(self, config=None, args=(), prefix=(), socket=None):
+        """With a prefix: what execs it."""
+        collector = Collector(config, args, prefix=prefix, socket=socket)
 
         def finish():
             try:
                 if collector.status is None:
                     self.assertEqual(collector.end(), 0, collector.stderr)
-                self.assertFalse(os.path.exists(collector.socket), "the collector left its socket")
+                if collector.status != -signal.SIGKILL:  # by the test
+                    self.assertFalse(os.path.exists(collector.socket), "the collector left its socket")
             finally:
                 collector.close()
         self.addCleanup(finish)

@@ -31,6 +31,13 @@ class Usage(SharedCollector):
                 (("-m", "cpu,nonsense", "-a"), ("nonsense",)),
                 (("--list", "nonsense"), ("nonsense", "metrics")),
                 (("--user", "no-such-user-here", "-a"), ("no-such-user-here",)),
+                (("--sort", "task_nonsense", "-a"), ("sort", "task_nonsense")),
+                (("--sort", "task_fd_cout", "-a"), ("sort", "task_fd_count")),
+                (("--top", "0", "-a"), ("top",)),
+                (("--rotate-bytes", "17", "-a"), ("rotate-bytes", "4096")),
+                (("--rotate-bytes", "1X", "-a"), ("rotate-bytes",)),
+                (("--rotate-seconds", "0", "-a"), ("rotate-seconds",)),
+                (("--keep", "0", "-a"), ("keep",)),
                 (("--nonsense",), ("nonsense",)),
                 (("-i",), ("",)),
                 ((), ("",))):
@@ -74,7 +81,7 @@ class Usage(SharedCollector):
         helped = self.workload(program("taskmon-report"), "--help")
         helped.wait()
         for word in ("--pid", "--name", "--user", "--all", "--children", "--threads", "--modules", "--metrics", "--interval",
-                     "--duration", "--csv", "--json", "--socket", "--list", "--version"):
+                     "--duration", "--csv", "--json", "--config", "--explain-threshold", "--socket", "--list", "--version"):
             self.assertIn(word, helped.stdout)
 
     def test_lists(self):

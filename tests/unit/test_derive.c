@@ -232,6 +232,28 @@ static void percentages_of_long_windows_do_not_overflow(void **state)
 	assert_int_equal(percent, 80000);
 }
 
+/* The collector was away: neither its windows nor its new tasks reach back over the gap. */
+static void nothing_reaches_across_a_gap(void **state)
+{
+	struct derive *derive = derive_of(false);
+	struct row row;
+
+	(void)state;
+	feed(derive, baseline(row_at(0, 1001 * MS, 400 * MS)));
+	feed(derive, row_at(0, 2001 * MS, 650 * MS));
+	derive_restart(derive);
+	derive_arm(derive, 5000 * MS);
+	row = feed(derive, baseline(row_at(0, 5001 * MS, 4000 * MS)));
+	check_no_window(&row);
+	row = feed(derive, baseline(row_at(3000 * MS, 5001 * MS, 100 * MS))); /* began in the gap */
+	check_no_window(&row);
+	row = feed(derive, row_at(0, 6001 * MS, 4010 * MS));
+	check_window(&row, 1000 * MS, 10 * MS);
+	row = feed(derive, row_at(5500 * MS, 6001 * MS, 20 * MS)); /* and after it */
+	check_window(&row, 501 * MS, 20 * MS);
+	derive_free(derive);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -244,6 +266,7 @@ int main(void)
 		cmocka_unit_test(a_metric_that_appears_late_has_no_delta_at_first),
 		cmocka_unit_test(a_vanished_task_that_comes_back_is_not_counted_twice),
 		cmocka_unit_test(an_exec_that_moves_the_identity_begins_anew),
+		cmocka_unit_test(nothing_reaches_across_a_gap),
 		cmocka_unit_test(percentages_of_long_windows_do_not_overflow),
 	};
 

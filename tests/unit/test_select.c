@@ -127,6 +127,43 @@ static void a_process_missing_in_two_ticks_is_gone(void **state)
 	processes_free(processes);
 }
 
+static bool is_ten(uint32_t tgid, uint64_t start_time_ns)
+{
+	return tgid == 10 && start_time_ns == 5;
+}
+
+static void after_a_gap_the_roots_are_watched_anew(void **state)
+{
+	struct processes *processes = processes_new();
+	uint64_t start_times[4];
+	uint32_t tgids[4];
+
+	(void)state;
+	for (uint32_t tgid = 10; tgid < 13; tgid++) {
+		processes_seen(processes, tgid, 100, true);
+		processes_identify(processes, tgid, tgid - 5, tgid - 1); /* each the child of the one before */
+	}
+	assert_int_equal(processes_roots(processes, tgids, start_times, 4), 1);
+	assert_int_equal(tgids[0], 10);
+	assert_int_equal(start_times[0], 5);
+	processes_prune(processes, is_ten);
+	assert_int_equal(processes_roots(processes, tgids, start_times, 4), 1);
+	assert_int_equal(tgids[0], 11);
+	assert_true(processes_forget(processes, 11));
+	assert_false(processes_forget(processes, 11));
+	assert_int_equal(processes_count(processes), 1);
+
+	processes_seen(processes, 20, 200, true);
+	assert_int_equal(processes_roots(processes, tgids, start_times, 1), 2); /* more than there is room for */
+	assert_int_equal(processes_roots(processes, tgids, start_times, 4), 2);
+	assert_int_equal(start_times[1], 0); /* not known: no main thread was seen */
+	processes_restart(processes);
+	processes_seen(processes, 20, 300, true);
+	processes_tick_complete(processes);
+	assert_int_equal(processes_count(processes), 1); /* at once: a baseline is whole */
+	processes_free(processes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -138,6 +175,7 @@ int main(void)
 		cmocka_unit_test(processes_come_and_go),
 		cmocka_unit_test(a_reused_number_survives_the_end_of_its_predecessor),
 		cmocka_unit_test(a_process_missing_in_two_ticks_is_gone),
+		cmocka_unit_test(after_a_gap_the_roots_are_watched_anew),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,6 +14,7 @@
 #include "log.h"
 #include "modules.h"
 #include "output.h"
+#include "table_format.h"
 #include "unit.h"
 
 #define MS 1000000ULL
@@ -85,7 +86,7 @@ static void write_row(struct writer *writer, struct row row)
 
 static void cpu_csv_has_its_bytes(void **state)
 {
-	struct writer *writer = writer_csv_new(directory, CPU, FEW_METRICS);
+	struct writer *writer = writer_csv_new(directory, NULL, CPU, FEW_METRICS, NULL);
 	struct row row = full_row();
 
 	(void)state;
@@ -122,7 +123,7 @@ static void cpu_csv_has_its_bytes(void **state)
 
 static void task_csv_has_its_bytes(void **state)
 {
-	struct writer *writer = writer_csv_new(directory, TASK, FEW_METRICS);
+	struct writer *writer = writer_csv_new(directory, NULL, TASK, FEW_METRICS, NULL);
 	struct row row = full_row();
 
 	(void)state;
@@ -140,27 +141,61 @@ static void task_csv_has_its_bytes(void **state)
 		   "9007199254740993\n");
 }
 
+/* KB are 1024 bytes; a file may have a name of its own; rows without figures are those of threads. */
+static void net_csv_has_its_bytes(void **state)
+{
+	char *files[MODULE_TOTAL] = { [MODULE_NET] = "traffic.csv" };
+	struct writer *writer = writer_csv_new(directory, files, MODULE_BIT(MODULE_NET), 0, NULL);
+	const uint64_t both = METRIC_BIT(M_task_link_rx_bytes) | METRIC_BIT(M_task_link_tx_bytes);
+	struct row row = full_row();
+
+	(void)state;
+	assert_non_null(writer);
+	assert_int_equal(writer->needs, both);
+	assert_int_equal(writer->deltas, both);
+	writer->begin(writer);
+	write_row(writer, row); /* measured neither */
+	row.present |= both;
+	row.delta_present |= METRIC_BIT(M_task_link_rx_bytes) | METRIC_BIT(M_task_link_tx_bytes);
+	row.delta[M_task_link_rx_bytes] = 1536;
+	row.delta[M_task_link_tx_bytes] = 1;
+	write_row(writer, row);
+	row.delta[M_task_link_tx_bytes] = UINT64_MAX / 2;
+	write_row(writer, row);
+	row.ended = true;
+	row.window_ns = 0;
+	write_row(writer, row);
+	writer->end(writer, WRITER_DONE);
+	check_file("traffic.csv", "Ticks,PID,COMM,RX_KB,TX_KB\n"
+				  "1795319749.711000,4711,plain,1.500,0.001\n"
+				  "1795319749.711000,4711,plain,1.500,9007199254740991.999\n"
+				  "END,4711,plain,,\n");
+}
+
 static void event_csv_has_its_bytes(void **state)
 {
-	struct writer *writer = writer_csv_new(directory, TASK, FEW_METRICS);
+	struct writer *writer = writer_csv_new(directory, NULL, TASK, FEW_METRICS, NULL);
 	const struct event event = {
 		.name = "fork", .wall_ns = WALL, .tid = 12, .tgid = 12, .comm = "c,d", .detail = "by=7 (c,d)",
 	};
 	const struct loss loss = { "queue_samples", 123, WALL };
+	const struct gap gap = { "gone", WALL, WALL - 1000 * MS };
 
 	(void)state;
 	writer->begin(writer);
 	assert_int_equal(writer->event(writer, &event), 0);
 	assert_int_equal(writer->loss(writer, &loss), 0);
+	assert_int_equal(writer->gap(writer, &gap), 0);
 	assert_int_equal(writer->end(writer, WRITER_DONE), 0);
 	check_file("event.csv", "time,event,tid,tgid,comm,detail\n"
 				"2026-11-22T03:55:49.711869123Z,fork,12,12,\"c,d\",\"by=7 (c,d)\"\n"
-				"2026-11-22T03:55:49.711869123Z,loss,,,,queue_samples=123\n");
+				"2026-11-22T03:55:49.711869123Z,loss,,,,queue_samples=123\n"
+				"2026-11-22T03:55:49.711869123Z,gap,,,,since=2026-11-22T03:55:48.711869123Z (gone)\n");
 }
 
 static void old_outputs_stay_until_the_report_begins(void **state)
 {
-	struct writer *writer = writer_csv_new(directory, CPU, 0);
+	struct writer *writer = writer_csv_new(directory, NULL, CPU, 0, NULL);
 	int fd;
 
 	(void)state;
@@ -171,10 +206,10 @@ static void old_outputs_stay_until_the_report_begins(void **state)
 	fd = open(path_of("cpu.csv"), O_WRONLY | O_CREAT, 0600);
 	assert_int_equal(write(fd, "precious\n", 9), 9);
 	close(fd);
-	writer = writer_csv_new(directory, CPU, 0);
+	writer = writer_csv_new(directory, NULL, CPU, 0, NULL);
 	writer->end(writer, WRITER_DONE);
 	check_file("cpu.csv", "precious\n");
-	writer = writer_csv_new(directory, CPU, 0);
+	writer = writer_csv_new(directory, NULL, CPU, 0, NULL);
 	writer->begin(writer);
 	writer->end(writer, WRITER_DONE);
 	check_file("cpu.csv", "Ticks,PID,COMM,ON CPU,OFF CPU,CPU%,TID\n");
@@ -212,7 +247,7 @@ static void check_number(const cJSON *object, const char *key, double want)
 
 static void json_rows_parse_back(void **state)
 {
-	struct writer *writer = writer_json_new(path_of("out.json"), TASK | CPU, FEW_METRICS);
+	struct writer *writer = writer_json_new(path_of("out.json"), TASK | CPU, FEW_METRICS, NULL);
 	struct row row = full_row();
 	cJSON *object;
 
@@ -252,7 +287,7 @@ static void json_rows_parse_back(void **state)
 
 static void json_numbers_are_exact(void **state)
 {
-	struct writer *writer = writer_json_new(path_of("out.json"), TASK, METRIC_BIT(M_task_on_cpu_ns));
+	struct writer *writer = writer_json_new(path_of("out.json"), TASK, METRIC_BIT(M_task_on_cpu_ns), NULL);
 
 	(void)state;
 	writer->begin(writer);
@@ -267,11 +302,12 @@ static void json_numbers_are_exact(void **state)
 
 static void json_events_and_losses_parse_back(void **state)
 {
-	struct writer *writer = writer_json_new(path_of("out.json"), TASK, FEW_METRICS);
+	struct writer *writer = writer_json_new(path_of("out.json"), TASK, FEW_METRICS, NULL);
 	const struct event event = {
 		.name = "exit", .wall_ns = WALL, .tid = 12, .tgid = 11, .comm = "c", .detail = "signal=11 core",
 	};
 	const struct loss loss = { "ring_full", UINT32_MAX, WALL };
+	const struct gap gap = { "gone", WALL, WALL - 1000 * MS };
 	cJSON *object;
 
 	(void)state;
@@ -283,6 +319,13 @@ static void json_events_and_losses_parse_back(void **state)
 	check_string(object, "event", "exit");
 	check_string(object, "detail", "signal=11 core");
 	check_number(object, "tgid", 11);
+	cJSON_Delete(object);
+	writer->gap(writer, &gap);
+	writer->end(writer, WRITER_TICK);
+	object = last_json_line();
+	check_string(object, "type", "gap");
+	check_string(object, "cause", "gone");
+	check_string(object, "since", "2026-11-22T03:55:48.711869123Z");
 	cJSON_Delete(object);
 	writer->loss(writer, &loss);
 	writer->end(writer, WRITER_DONE);
@@ -299,7 +342,8 @@ static void json_events_and_losses_parse_back(void **state)
 static void capture_table(bool threads, unsigned int limit, void (*write)(struct writer *writer))
 {
 	int saved = dup(STDOUT_FILENO), fd = open(path_of("table"), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-	struct writer *writer = writer_table_new(threads, limit);
+	const struct table_options options = { .threads = threads, .sort = TABLE_SORT_CPU, .busy_only = limit };
+	struct writer *writer = writer_table_new(&options);
 
 	fflush(stdout);
 	dup2(fd, STDOUT_FILENO);
@@ -309,6 +353,49 @@ static void capture_table(bool threads, unsigned int limit, void (*write)(struct
 	dup2(saved, STDOUT_FILENO);
 	close(saved);
 	close(fd);
+}
+
+static const struct alarm high_cpu = { "t", "task_cpu_percent", "99.50", "30", "12.25", NULL };
+static const struct event alarm_event = {
+	.name = "alarm", .wall_ns = WALL, .tid = 7, .tgid = 7, .comm = "x", .detail = "d", .alarm = &high_cpu,
+};
+
+static void json_alarms_have_their_figures(void **state)
+{
+	struct writer *writer = writer_json_new(path_of("out.json"), TASK, FEW_METRICS, NULL);
+	cJSON *object;
+
+	(void)state;
+	writer->begin(writer);
+	writer->event(writer, &alarm_event);
+	writer->end(writer, WRITER_DONE);
+	object = last_json_line();
+	check_string(object, "event", "alarm");
+	check_string(object, "threshold", "t");
+	check_string(object, "metric", "task_cpu_percent");
+	check_number(object, "value", 99.5);
+	check_number(object, "baseline", 12.25);
+	check_number(object, "limit", 30);
+	assert_false(cJSON_HasObjectItem(object, "cause"));
+	cJSON_Delete(object);
+}
+
+static void write_an_alarm(struct writer *writer)
+{
+	writer->event(writer, &alarm_event);
+}
+
+static void the_table_has_alarms_below_it(void **state)
+{
+	char text[1024];
+	FILE *stream;
+
+	(void)state;
+	capture_table(false, 0, write_an_alarm);
+	stream = fopen(path_of("table"), "r");
+	text[fread(text, 1, sizeof(text) - 1, stream)] = '\0';
+	fclose(stream);
+	assert_non_null(strstr(text, "\nalarm: 7 x: task_cpu_percent 99.50, limit 30, normal 12.25 (t)\n"));
 }
 
 static void write_three_rows(struct writer *writer)
@@ -346,8 +433,8 @@ static void the_table_is_sorted_and_says_what_it_left_out(void **state)
 	capture_table(false, 0, write_three_rows);
 	check_file("table", "03:55:49  3 processes, 100.4% CPU\n"
 			    "    PID USER       S   CPU%   RSS  THR READ/s WRIT/s COMM\n"
-			    "   4711 4294967289 S  100.0  1.4M    3   1.0K      0 fast\n"
-			    "   4711 4294967289 S    0.4  1.4M    3   1.0K      0 slow\n"
+			    "   4711 4294967289 S  100.0  1.4M    3   1.0K      - fast\n"
+			    "   4711 4294967289 S    0.4  1.4M    3   1.0K      - slow\n"
 			    "   4711 4294967289 X      -  1.4M    3      -      - gone\n"
 			    "lost: queue_samples=5\n"
 			    "\n");
@@ -361,11 +448,42 @@ static void the_table_is_sorted_and_says_what_it_left_out(void **state)
 		assert_true(strlen(line) <= 80);
 }
 
+static void write_alarms(struct writer *writer)
+{
+	struct event event = { .name = "alarm", .tid = 4711, .tgid = 4711, .start_time_ns = 123456789, .comm = "calm" };
+	struct row row = full_row();
+
+	row.uid = 4294967294u - 5;
+	row.comm = "calm";
+	write_row(writer, row);
+	assert_int_equal(writer->event(writer, &event), 0); /* set off by that row */
+	writer->end(writer, WRITER_TICK);
+	event.name = "clear";
+	write_row(writer, row);
+	assert_int_equal(writer->event(writer, &event), 0);
+	writer->end(writer, WRITER_TICK);
+}
+
+static void alarms_are_marked_in_the_table(void **state)
+{
+	(void)state;
+	setenv("TZ", "UTC", 1);
+	capture_table(false, 0, write_alarms);
+	check_file("table", "03:55:49  1 process, 50.0% CPU\n"
+			    "    PID USER       S   CPU%   RSS  THR READ/s WRIT/s COMM\n"
+			    "   4711 4294967289 S   50.0     -    -      -      - ! calm\n"
+			    "\n"
+			    "03:55:49  1 process, 50.0% CPU\n"
+			    "    PID USER       S   CPU%   RSS  THR READ/s WRIT/s COMM\n"
+			    "   4711 4294967289 S   50.0     -    -      -      - calm\n"
+			    "\n");
+}
+
 /* --- outputs that fail */
 
 static void a_full_disk_is_an_error(void **state)
 {
-	struct output *output = output_open("/dev/full");
+	struct output *output = output_open("/dev/full", NULL, NULL);
 
 	(void)state;
 	assert_non_null(output);
@@ -381,15 +499,15 @@ static void a_full_disk_is_an_error(void **state)
 static void unwritable_places_are_refused(void **state)
 {
 	(void)state;
-	assert_null(writer_csv_new("/dev/null/out", CPU, 0));
-	assert_null(writer_csv_new("/proc", CPU, 0));
-	assert_null(writer_csv_new(path_of("no/such"), CPU, 0)); /* one level is created, not two */
-	assert_null(writer_json_new(directory, TASK, 0));
+	assert_null(writer_csv_new("/dev/null/out", NULL, CPU, 0, NULL));
+	assert_null(writer_csv_new("/proc", NULL, CPU, 0, NULL));
+	assert_null(writer_csv_new(path_of("no/such"), NULL, CPU, 0, NULL)); /* one level is created, not two */
+	assert_null(writer_json_new(directory, TASK, 0, NULL));
 }
 
 static void long_outputs_arrive_whole(void **state)
 {
-	struct output *output = output_open(path_of("long"));
+	struct output *output = output_open(path_of("long"), NULL, NULL);
 	enum { LINES = 100000 };
 	unsigned int expected = 0, number;
 	FILE *stream;
@@ -418,7 +536,7 @@ static int make_directory(void **state)
 
 static int remove_files(void **state)
 {
-	static const char *const files[] = { "cpu.csv", "task.csv", "event.csv", "out.json", "table", "long" };
+	static const char *const files[] = { "cpu.csv", "traffic.csv", "task.csv", "event.csv", "out.json", "table", "long" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
@@ -439,12 +557,16 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(cpu_csv_has_its_bytes),
 		TEST(task_csv_has_its_bytes),
+		TEST(net_csv_has_its_bytes),
 		TEST(event_csv_has_its_bytes),
 		TEST(old_outputs_stay_until_the_report_begins),
 		TEST(json_rows_parse_back),
 		TEST(json_numbers_are_exact),
 		TEST(json_events_and_losses_parse_back),
+		TEST(json_alarms_have_their_figures),
+		TEST(the_table_has_alarms_below_it),
 		TEST(the_table_is_sorted_and_says_what_it_left_out),
+		TEST(alarms_are_marked_in_the_table),
 		TEST(a_full_disk_is_an_error),
 		TEST(unwritable_places_are_refused),
 		TEST(long_outputs_arrive_whole),

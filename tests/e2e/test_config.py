@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""report.json: the seed's file, its keys and ours; thresholds on workloads that change."""
+import json
+import os
+import shutil
+import signal
+import sys
+
+from harness import ROOT_DIR, SharedCollector, read_csv, run_dir, select
+
+SEED = os.path.join(ROOT_DIR, "tests/fuzz/corpus/report_config/seed.json")
+SHIPPED = os.path.join(ROOT_DIR, "config/report.json")
+
+# Sends itself 400 kB through the loopback, in 40 pieces over more than one interval.
+TALKER = """
+import socket, time
+server = socket.create_server(("127.0.0.1", 0))
+near = socket.create_connection(server.getsockname())
+far = server.accept()[0]
+for _ in range(40):
+    near.sendall(bytes(10007))
+    left = 10007
+    while left:
+        left -= len(far.recv(left))
+    time.sleep(0.01)
+"""
+TALKED = 40 * 10007
+
+
+class WithFile(SharedCollector):
+    def file(self, content, name="report.json"):
+        """A file that reporters may read, with this text or object in it."""
+        path = os.path.join(self.out_dir(), name)
+        os.chmod(os.path.dirname(path), 0o755)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(content if isinstance(content, str) else json.dumps(content))
+        os.chmod(path, 0o644)
+        return path
+
+
+class Config(WithFile):
+    def test_the_seeds_own_file(self):
+        """Unchanged: network only, into net.csv of the working directory; memleak probes are told not to be there yet."""
+        out = self.out_dir()
+        with open(SEED, encoding="utf-8") as f:
+            path = self.file(f.read())
+        reporter = self.report("-c", path, "-i", "0.2", "--", sys.executable, "-c", TALKER, csv=False, cwd=out)
+        self.assertOneLine(reporter.stderr, "memleak_probes")
+        self.assertEqual(sorted(os.listdir(out)), ["event.csv", "net.csv"])
+        rows = read_csv(os.path.join(out, "net.csv"))
+        self.assertEqual(list(rows[0]), ["Ticks", "PID", "COMM", "RX_KB", "TX_KB"])
+        self.assertEqual([r["Ticks"] == "END" for r in rows], [False] * (len(rows) - 1) + [True])
+        for column in ("RX_KB", "TX_KB"):
+            total = sum(float(r[column] or 0) for r in rows) * 1024
+            self.assertBetween(TALKED, total, 3 * TALKED, column)
+
+    def test_net_is_what_the_counters_gain(self):
+        reporter = self.report("-m", "net,task", "--metrics", "task_link_rx_bytes,task_link_tx_bytes", "-i", "0.2", "--",
+                               sys.executable, "-c", TALKER)
+        last = reporter.csv("task")[-1]
+        for column, metric in (("RX_KB", "task_link_rx_bytes"), ("TX_KB", "task_link_tx_bytes")):
+            total = sum(float(r[column] or 0) for r in reporter.csv("net"))
+            self.assertNear(total * 1024, int(last[metric]), 2 * len(reporter.csv("net")), column)
+
+    def test_shipped_file_and_options_over_it(self):
+        shipped = self.file(open(SHIPPED, encoding="utf-8").read())
+        out = os.path.join(self.out_dir(), "out")
+        self.report("-c", shipped, "--csv", out, "-i", "0.2", "--", "true", csv=False)
+        self.assertEqual(sorted(os.listdir(out)), ["cpu.csv", "event.csv", "net.csv", "task.csv"])
+        named = self.file({"snoop_cpu": "bcc", "cpu_output_file": "mine.csv", "csv": "unused"})
+        reporter = self.report("-c", named, "--", "true")
+        self.assertEqual(sorted(os.listdir(reporter.out_dir)), ["event.csv", "mine.csv"])
+        reporter = self.report("-c", named, "-m", "task", "--", "true")
+        self.assertEqual(sorted(os.listdir(reporter.out_dir)), ["event.csv", "task.csv"])
+
+    def test_what_is_wrong_is_told_with_file_and_line(self):
+        marker = os.path.join(self.out_dir(), "started")
+        for text, line, words in (
+                ('{\n"intervall": 5 }', 2, ("intervall", '"interval"')),
+                ('{\n\n"snoop_cpu": "perf" }', 3, ("snoop_cpu", "bpf", "stat", "top")),
+                ('{ "snoop_mem": "bcc" }', 1, ("snoop_mem", "not available")),
+                ('{ "snoop_cpu": "stat" }', 1, ("snoop_cpu", "not available")),
+                ('{ "interval": 0.01 }', 1, ("interval", "0.1")),
+                ('{ "thresholds": [\n{"metric": "task_cpu_precent"} ] }', 2, ("task_cpu_precent", "task_cpu_percent")),
+                ("# comment\n{}", 1, ("json",))):
+            with self.subTest(text=text):
+                path = self.file(text)
+                reporter = self.report("-c", path, "--", "touch", marker, csv=False, status=2)
+                self.assertOneLine(reporter.stderr, f"{path}:{line}: ", *words)
+        reporter = self.report("-c", "/no/such/file", "--", "touch", marker, csv=False, status=2)
+        self.assertOneLine(reporter.stderr, "/no/such/file")
+        self.assertFalse(os.path.exists(marker))
+
+
+class Thresholds(WithFile):
+    def spell(self):
+        workload = self.workload("spell")
+        workload.fact("spins")
+        return workload
+
+    def quiet_for(self, reporter, rows, *workloads):
+        """Until there are so many more rows of each."""
+        have = {w.pid: len(reporter.cpu(PID=w.pid)) for w in workloads}
+        self.until(lambda: all(len(reporter.cpu(PID=p)) >= n + rows for p, n in have.items()), "rows")
+
+    def test_a_spell_of_cpu_is_one_alarm(self):
+        """It raises one, clears it, and another task raises none; the table, JSON and an explanation afterwards agree."""
+        for method in ("ewma", "mad"):
+            with self.subTest(method=method):
+                self.one_alarm(method)
+
+    def one_alarm(self, method):
+        # a busy machine gives a spinning task less than it wants, and for seconds
+        rule = {"name": "burns", "metric": "task_cpu_percent", "method": method, "floor": 15, "warmup": 8, "window": 20}
+        path = self.file({"thresholds": [rule]})
+        only = self.file({"thresholds": [dict(rule, mode="only")]}, "only.json")
+        changes, stays = self.spell(), self.spell()
+        pids = f"{changes.pid},{stays.pid}"
+        reporter = self.reporter("-c", path, "--json", "-", "-i", "0.25", "-p", pids)
+        table = self.reporter("-c", only, "-i", "0.25", "-p", pids, csv=False)
+        self.quiet_for(reporter, 12, changes, stays)
+        changes.step("spins", 1)
+        self.until(lambda: reporter.events(event="alarm") and "alarm: " in table.stdout, "an alarm")
+        self.quiet_for(reporter, 4, changes)
+        changes.step("spins", 0, sig=signal.SIGUSR2)
+        self.until(lambda: reporter.events(event="clear") and "clear: " in table.stdout, "its end")
+        self.quiet_for(reporter, 8, changes, stays)
+        for process in (reporter, table):
+            process.kill(signal.SIGINT)
+            self.assertEqual(process.wait(), 0, process.stderr)
+
+        events = [r for r in reporter.csv("event") if r["event"] in ("alarm", "clear")]
+        self.assertEqual([(r["event"], r["tid"], r["comm"]) for r in events],
+                         [(e, str(changes.pid), "spell") for e in ("alarm", "clear")], events)
+        for row in events:
+            for key in ("metric=task_cpu_percent", "value=", "baseline=", "limit=", "threshold=burns"):
+                self.assertIn(key, row["detail"])
+        told = [r for r in reporter.json(type="event") if r["event"] == "alarm"]
+        self.assertEqual(len(told), 1)
+        self.assertEqual((told[0]["threshold"], told[0]["metric"]), ("burns", "task_cpu_percent"))
+        self.assertGreater(told[0]["value"], told[0]["limit"])
+        self.assertGreater(told[0]["limit"], told[0]["baseline"])
+        self.assertEqual(table.stdout.count("alarm: "), 1, table.stdout)
+        self.assertEqual(table.stdout.count("clear: "), 1, table.stdout)
+
+        # rows of the other task, and those of the quiet time, were dropped
+        lines = [l.split() for l in table.stdout.splitlines()]
+        self.assertFalse([l for l in lines if l and l[0] == str(stays.pid)])
+        self.assertTrue([l for l in lines if l and l[0] == str(changes.pid)])
+
+        written = os.path.join(run_dir(), f"explained-{method}.csv")
+        shutil.copy(os.path.join(reporter.out_dir, "task.csv"), written)
+        os.chmod(written, 0o644)
+        explained = self.report("-c", path, "--explain-threshold", written, csv=False)
+        with open(written, "w", encoding="utf-8") as f:
+            f.write(explained.stdout)
+        again = read_csv(written)
+        self.assertEqual([(r["event"], r["tid"]) for r in again], [(r["event"], r["tid"]) for r in events])
+
+    def test_an_alarm_ends_with_its_task(self):
+        path = self.file({"thresholds": [{"metric": "task_fd_count", "method": "static", "above": 1, "for": 0}]})
+        reporter = self.report("-c", path, "-i", "0.1", "-m", "cpu", "--", "sleep", "1")
+        events = [(r["event"], "cause=ended" in r["detail"]) for r in reporter.csv("event") if r["event"] in ("alarm", "clear")]
+        # the process that is to become `sleep` may be seen before its exec
+        self.assertEqual(events[-2:], [("alarm", False), ("clear", True)])
+        self.assertEqual(len(select(reporter.csv("event"), event="alarm")), len(select(reporter.csv("event"), event="clear")))
+
+    def test_explanation_needs_thresholds_and_a_task_csv(self):
+        some = self.file({"thresholds": [{"metric": "task_cpu_percent"}]})
+        none = self.file({})
+        self.assertOneLine(self.report("-c", none, "--explain-threshold", some, csv=False, status=2).stderr, "thresholds")
+        self.assertOneLine(self.report("--explain-threshold", some, csv=False, status=2).stderr, "-c")
+        reporter = self.report("-c", some, "--explain-threshold", some, csv=False, status=1)
+        self.assertIn(some, reporter.stderr)
+        self.assertOneLine(self.report("-c", some, "--explain-threshold", "/no/such", csv=False, status=1).stderr, "/no/such")
