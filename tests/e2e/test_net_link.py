@@ -181,10 +181,10 @@ class Cable(SocketTest):
             self.assertEqual(self.link(reporter, first.pid), (0, 0, 0, 0))
 
     def test_retransmits(self):
-        """As RetransSegs counts in the namespace, of a connection that is lost in its beginning and in its middle: the other
-        end loses its address for a while."""
-        server, port = self.server("socket inet stream bind 10.99.0.2 listen wait accept wait recv 1 99991 wait")
-        client = self.talk(self.a, f"wait socket inet stream begin 10.99.0.2 {port} wait wait send 1 99991 wait")
+        """As RetransSegs counts in the namespace, of a connection that is lost in its beginning and, with many segments under way, in
+        its middle: the other end loses its address for a while."""
+        server, port = self.server("socket inet stream bind 10.99.0.2 listen wait accept recv 1 499979 wait recv 1 99991 wait")
+        client = self.talk(self.a, f"wait socket inet stream begin 10.99.0.2 {port} wait send 1 499979 wait send 1 99991 wait")
         base = interface(client.pid, "left")
         reporter, threads = self.follow(client.pid, server.pid), self.follow(client.pid, args=("-t",))
 
@@ -196,20 +196,19 @@ class Cable(SocketTest):
             self.b.run("ip addr add 10.99.0.2/24 dev right")
             self.until(lambda: client.facts()["step"] == step + 1, "the client goes on")
         lost(1)
-        self.go(server)
-        self.go(client)
+        self.go(client, server)
         lost(3)
         self.go(server)
         if not self.offload:
             self.assertLink(reporter, client.pid, lambda: since(interface(client.pid, "left"), base))
-        counts = []
-
-        def equal():
-            counts[:] = self.figures(reporter, tid=client.pid)["task_retransmit_count"], snmp(client.pid)["RetransSegs"]
-            return counts[0] == counts[1] > 3
-        self.until(equal, lambda: f"retransmits of the process and in its namespace: {counts}")
-        count = counts[0]
-        self.assertEqual(self.figures(threads, comm="talker")["task_retransmit_count"], count)
+        self.settle(threads, client.pid)
+        row, of_thread = self.figures(reporter, tid=client.pid), threads.task(comm="talker")[-1]
+        counts = row["task_retransmit_count"], of_thread["task_retransmit_count"], snmp(client.pid)["RetransSegs"]
+        # Mostly equal. A kernel in a sandbox does not run tracing programs in an interrupt of the task that guards it.
+        self.assertGreater(counts[2], 20)
+        self.assertBetween(counts[2] * 0.8, counts[0], counts[2], counts)
+        self.assertEqual(counts[0], counts[1], "of the process and its thread")
+        self.assertEqual(threads.task(tid=client.pid)[-1]["task_retransmit_count"], 0)
         self.assertEqual(self.figures(reporter, tid=server.pid)["task_retransmit_count"], 0)
 
 
@@ -269,8 +268,8 @@ class WhereTheCgroupsAre(SocketTest):
         """`mount`: shell commands, when no cgroup v2 is mounted. Figures and the column `cgroup` are checked."""
         if shutil.which("unshare") is None:
             self.skipTest("no unshare(1) here")
-        talk = self.talk(self.namespace(), """wait socket inet dgram bind 127.0.0.1 socket inet dgram connect 127.0.0.1 0 send 5 1009
-            use 0 recv 5 1009""")
+        talk = self.talk(self.namespace(), """wait socket inet dgram bind 127.0.0.1 socket inet dgram connect 127.0.0.1 0
+            send 5 1009 use 0 recv 5 1009""")
         script = UNMOUNT + mount + '\nexec "$@"'
         collector = self.collector(prefix=("unshare", "-m", "sh", "-c", script, "sh"))
         places = [where for where, what in mounts(collector.pid) if what == "cgroup2"]

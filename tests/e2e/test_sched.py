@@ -60,7 +60,8 @@ class Naps(SharedCollector):
         for window in windows:
             value = window.row[OFF]
             self.assertLessEqual(value, max(min(g.end, window.taken + EDGE) - g.begin for g in self.over(window, gaps)), window)
-            for gap in gaps:
+            # with `begin` the first window begins at some moment after it: what must be in it is not known
+            for gap in gaps if not begin or window is not windows[0] else ():
                 off = (gap.end - gap.begin - gap.cpu) // gap.switches - TICK_NS
                 if window.begin < gap.end < window.end:  # it may also have ended just before the last reading
                     self.assertGreaterEqual(max(value, before or 0), off, (window, gap))
