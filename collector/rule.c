@@ -591,6 +591,22 @@ void rules_free(struct rules *rules)
 	*rules = (struct rules){ 0 };
 }
 
+int rules_load(struct rules *rules, const char *known_apps, const char *config, char *error, size_t error_size)
+{
+	struct rules fresh = { 0 };
+	int err = known_apps ? rules_read(&fresh, known_apps, error, error_size) : 0;
+
+	if (!err && config)
+		err = rules_read(&fresh, config, error, error_size);
+	if (err) {
+		rules_free(&fresh);
+		return -EINVAL;
+	}
+	rules_free(rules);
+	*rules = fresh;
+	return 0;
+}
+
 const struct rule *rules_find(const struct rules *rules, const char *name)
 {
 	for (size_t i = 0; i < rules->count; i++)

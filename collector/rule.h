@@ -53,6 +53,12 @@ struct rules {
 int rules_read(struct rules *rules, const char *path, char *error, size_t error_size);
 void rules_free(struct rules *rules);
 
+/**
+ * All rules anew: those of `known_apps` (NULL: none), then those of `config` (NULL: none), which win. -EINVAL with one line in
+ * `error` and `rules` as they were.
+ */
+int rules_load(struct rules *rules, const char *known_apps, const char *config, char *error, size_t error_size);
+
 /** A whole name, or the beginning of one and `*`? At most 15 bytes. */
 bool rule_valid_name(const char *word);
 
