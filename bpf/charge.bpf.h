@@ -94,7 +94,7 @@ static long visit_request(void *map, u64 *key, struct request_start *start, stru
 	u64 length = minus(search->now, start->time_ns); /* it may have begun since */
 	struct charge *charge;
 
-	if (start->whole)
+	if (start->whole || start->time_ns < requests_doubted)
 		return 0;
 	if (search->of.tid && (start->process.tid != search->of.tid ||
 			       start->process.start_time_ns != search->of.start_time_ns))

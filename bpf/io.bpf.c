@@ -23,6 +23,7 @@ int BPF_PROG(on_bio_queue, struct bio *bio)
 	struct charge *charge;
 	u64 key = (u64)bio;
 
+	bpf_map_delete_elem(&requests, &key); /* one that was complete unseen had this address before */
 	if (!state)
 		return 0;
 	start.time_ns = bpf_ktime_get_boot_ns();

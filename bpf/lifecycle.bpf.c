@@ -364,6 +364,9 @@ static __always_inline void handle_free(struct task_struct *task)
 	if (!space)
 		return;
 	record = &space->record;
+	if (settings.measured & METRIC_BIT(M_task_io_request_time_max) &&
+	    ((thread && !thread->ended) || (state && !state->ended)))
+		note_open_requests((struct charge_key){});
 	if (thread && !thread->ended) {
 		watches = with_sight_of(thread->watches & settings.used & settings.threads, task,
 					dumpable_by_itself(task));

@@ -272,6 +272,9 @@ u64 cpu_offset[CPUS_MAX] __weak;
 u64 clock_distance __weak;
 u64 least_clock_distance __weak;
 
+/* Requests that began before may be complete although nobody saw it. */
+u64 requests_doubted __weak;
+
 struct watch_settings settings __weak;
 struct rule_settings rules __weak;
 struct sample_request request __weak;

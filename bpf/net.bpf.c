@@ -184,12 +184,19 @@ int BPF_PROG(on_receive, struct sock *sk, int result, int flags)
 }
 
 /* Before 6.3, where those events are missing. */
-SEC("fexit/sock_sendmsg")
-int BPF_PROG(on_sendmsg, struct socket *socket, struct msghdr *message, int result)
-{
-	transfer(socket->sk, result, F_task_net_tx_bytes);
-	return 0;
-}
+#define ON_SENDMSG(family)                                                                                        \
+	SEC("fexit/" #family "_sendmsg")                                                                          \
+	int BPF_PROG(on_##family##_sendmsg, struct socket *socket, struct msghdr *message, unsigned long size, int result) \
+	{                                                                                                         \
+		transfer(socket->sk, result, F_task_net_tx_bytes);                                                \
+		return 0;                                                                                         \
+	}
+/* sock_sendmsg() is inlined where it is called, what it calls is not: proto_ops.sendmsg of each family */
+ON_SENDMSG(inet)
+ON_SENDMSG(inet6)
+ON_SENDMSG(unix_stream)
+ON_SENDMSG(unix_dgram)
+ON_SENDMSG(netlink)
 
 SEC("fexit/sock_recvmsg")
 int BPF_PROG(on_recvmsg, struct socket *socket, struct msghdr *message, int flags, int result)

@@ -48,7 +48,11 @@ static const struct hook table[] = {
 	{ "on_cache_dirty", "writeback_dirty_folio", CACHE_DIRTY, NULL, NULL },
 	{ "on_cache_dirty_page", "writeback_dirty_page", CACHE_DIRTY, NULL, "writeback_dirty_folio" },
 	{ "on_send", "sock_send_length", BIT(net_tx_bytes) | FOR_SOCKETS, NULL, NULL },
-	{ "on_sendmsg", "fexit/sock_sendmsg", BIT(net_tx_bytes) | FOR_SOCKETS, NULL, "sock_send_length" },
+	{ "on_inet_sendmsg", "fexit/inet_sendmsg", BIT(net_tx_bytes) | FOR_SOCKETS, NULL, "sock_send_length" },
+	{ "on_inet6_sendmsg", "fexit/inet6_sendmsg", BIT(net_tx_bytes) | FOR_SOCKETS, NULL, "sock_send_length" },
+	{ "on_unix_stream_sendmsg", "fexit/unix_stream_sendmsg", BIT(net_tx_bytes) | FOR_SOCKETS, NULL, "sock_send_length" },
+	{ "on_unix_dgram_sendmsg", "fexit/unix_dgram_sendmsg", BIT(net_tx_bytes) | FOR_SOCKETS, NULL, "sock_send_length" },
+	{ "on_netlink_sendmsg", "fexit/netlink_sendmsg", BIT(net_tx_bytes) | FOR_SOCKETS, NULL, "sock_send_length" },
 	{ "on_receive", "sock_recv_length", BIT(net_rx_bytes) | FOR_SOCKETS, NULL, NULL },
 	{ "on_recvmsg", "fexit/sock_recvmsg", BIT(net_rx_bytes) | FOR_SOCKETS, NULL, "sock_recv_length" },
 	{ "on_tcp_state", "inet_sock_set_state", BIT(connect_count) | FOR_SOCKETS, NULL, NULL },
@@ -191,7 +195,7 @@ u64 hooks_measured(const struct hooks *hooks)
 
 	for (size_t i = 0; i < HOOKS; i++)
 		if (!hooks->hooks[i].link && !hooks_spare(hooks, i) &&
-		    !(hooks_reason(hooks, i) && has_stand_in(hooks, table[i].event)))
+		    !(hooks_reason(hooks, i) && has_stand_in(hooks, table[i].instead_of ? table[i].instead_of : table[i].event)))
 			measured &= ~table[i].metrics;
 	return measured;
 }

@@ -14,6 +14,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
+#include "clock.h"
 #include "hooks.h"
 #include "log.h"
 #include "metric.h"
@@ -371,13 +372,13 @@ static int walk(struct kernel *kernel, const struct sample_request *request, ker
 	return err;
 }
 
-/* A completion that was skipped would leave its request open for ever. What else is in flight is lost with it, and was told. */
-static void drop_unfinished_requests(struct kernel *kernel)
+/* A completion that was skipped would leave its request open for ever, so older ones count when they are complete, if ever. */
+static void doubt_open_requests(struct kernel *kernel)
 {
 	u64 skipped = hooks_skipped_of(kernel->hooks, M_task_io_request_time_max);
 
 	if (skipped != kernel->skipped_requests)
-		empty(kernel->bpf->maps.requests);
+		kernel->bpf->bss->requests_doubted = clock_boot_ns();
 	kernel->skipped_requests = skipped;
 }
 
@@ -389,7 +390,7 @@ static int prepare(struct kernel *kernel)
 	u64 measured = kernel_settings(kernel)->measured;
 
 	if (measured & METRIC_BIT(M_task_io_request_time_max)) {
-		drop_unfinished_requests(kernel);
+		doubt_open_requests(kernel);
 		bpf_prog_test_run_opts(bpf_program__fd(kernel->bpf->progs.note_requests), &run);
 	}
 	return measured & METRICS_OF_SWITCHES ? walk(kernel, &preparation, NULL, NULL) : 0;

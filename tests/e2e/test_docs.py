@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Man pages and shell completion say what the programs say."""
+import json
 import os
 import re
 import shutil
@@ -10,6 +11,9 @@ import unittest
 from harness import BUILD, ROOT_DIR
 
 PAGES = {"taskmon-report": "taskmon-report.1", "taskmon-collector": "taskmon-collector.8"}
+# Pages of files, and where their keys are: tables of struct json_setting.
+FILES = {"taskmon-report.json.5": ("reporter/config.c", "reporter/config_thresholds.c"),
+         "taskmon-collector.json.5": ("collector/config.c",)}
 
 
 def output(*argv, **how):
@@ -26,6 +30,19 @@ def options(program):
     found = re.findall(r"(?m)^  (?:(-.), |    )(--[a-z-]+)(?:=(\S+))?", output(os.path.join(BUILD, program), "--help").stdout)
     assert len(found) > 4, found
     return found
+
+
+def keys(path):
+    with open(os.path.join(ROOT_DIR, path), encoding="utf-8") as f:
+        found = re.findall(r'(?m)^\t\{ "(\w+)", apply_', f.read())
+    assert len(found) > 4, found
+    return found
+
+
+def example(page):
+    """The JSON object of its section EXAMPLES."""
+    text = read("man", page)
+    return text[text.index(".SH EXAMPLES\n.nf\n") + len(".SH EXAMPLES\n.nf\n"):].split(".fi\n")[0].replace("\\-", "-")
 
 
 def metrics():
@@ -57,6 +74,30 @@ class Docs(unittest.TestCase):
             self.assertIn(f"\n.B {metric}\n", text)
         self.assertNotIn("@METRICS@", text)
         self.assertNotIn("@VERSION@", text)
+
+    def test_every_key_is_in_the_man_page(self):
+        with open(os.path.join(ROOT_DIR, "config", "README.md"), encoding="utf-8") as f:
+            readme = f.read()
+        for page, paths in FILES.items():
+            text, known = read("man", page), [key for path in paths for key in keys(path)]
+            for key in known:
+                with self.subTest(page=page, key=key):
+                    self.assertRegex(text, rf"(?m)^\.BR? (.* )?{key}( |,|$)")
+                    self.assertRegex(readme, rf'[`"]{key}[`"]')
+            told = re.findall(r"(?m)(?<=^\.TP\n)\.BR (.*) \" \((?:text|number|true|list|object)", text)
+            self.assertLessEqual(set(re.findall(r"\w+", " ".join(told))), set(known), "in the man page only")
+
+    def test_examples_of_files_work(self):
+        for page in FILES:
+            with self.subTest(page=page), tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+                file.write(example(page))
+                file.flush()
+                json.loads(example(page))
+                if page.startswith("taskmon-report"):
+                    done = output(os.path.join(BUILD, "taskmon-report"), "-c", file.name, "--list", "modules")
+                    self.assertEqual((done.returncode, done.stderr), (0, ""))
+                else:
+                    self.assertLessEqual(set(json.loads(example(page))), set(keys(FILES[page][0])))
 
     def test_costs_and_limits_are_told(self):
         for page in os.listdir(os.path.join(BUILD, "man")):
@@ -125,5 +166,6 @@ class Docs(unittest.TestCase):
             self.assertEqual(done.returncode, 0, done.stderr)
             for path in ("sbin/taskmon-collector", "bin/taskmon-report", "share/man/man1/taskmon-report.1",
                          "share/man/man8/taskmon-collector.8", "share/man/man5/taskmon-collector.json.5",
+                         "share/man/man5/taskmon-report.json.5",
                          "share/bash-completion/completions/taskmon-report", "share/zsh/site-functions/_taskmon-collector"):
                 self.assertTrue(os.path.isfile(os.path.join(root, "usr", path)), path)

@@ -97,7 +97,7 @@ class Requests(DiskTest):
                 work.step("round", 2)
                 self.settle(process)
                 self.assertBetween(1, longest(process.task()[seen:]), work.fact("longest_ns"), how)
-                self.assertEqual(process.losses(), {})
+                self.assertLessEqual(set(process.losses()), {"skipped"})  # 7.x can preempt programs
                 work.end()
                 self.assertEqual((process.wait(), threads.wait()), (0, 0))
 
@@ -159,6 +159,8 @@ class Requests(DiskTest):
             self.assertBetween(before.at - held.wall_ns, row[MAX], row.at - began)
 
     def test_in_flight(self):
+        device = os.open(self.disk.path, os.O_RDONLY)  # whoever closes it last waits for what is in flight
+        self.addCleanup(os.close, device)
         work, tid = self.start("requests", self.disk.path, "cached", "1")
         process, threads = self.watch(work.pid, MAX), self.watch(work.pid, MAX, "-t")
         self.close_gate(self.disk, READ)
@@ -174,6 +176,7 @@ class Requests(DiskTest):
 
         killed = time.time_ns()
         work.kill(signal.SIGKILL)
+        self.assertEqual(work.wait(), -signal.SIGKILL)  # 7.x may show its end only now
         self.assertEqual((process.wait(), threads.wait()), (0, 0))
         for row in process.task(tid=work.pid)[-1], threads.task(tid=tid)[-1]:
             self.assertTrue(row.end)
@@ -238,6 +241,8 @@ class Tables(Gate, Test):
             self.assertEqual(reporter.wait(), 0)
         self.assertNothingIsKept()
 
+        device = os.open(self.disk.path, os.O_RDONLY)  # whoever closes it last waits for what is in flight
+        self.addCleanup(os.close, device)
         killed = self.workload("requests", self.disk.path, "cached", "1")
         other = self.workload("requests", self.disk.path, "cached", "2")
         self.assertTrue(killed.fact("tid") and other.fact("tid"))
@@ -247,6 +252,7 @@ class Tables(Gate, Test):
         self.disk.wait_for_held()
         self.until(lambda: maps.entries(self.own, "requests") > 0, "a request is in the table")
         killed.kill(signal.SIGKILL)
+        self.assertEqual(killed.wait(), -signal.SIGKILL)
         self.assertEqual(first.wait(), 0)
         self.disk.open_gate()
         self.until(lambda: maps.entries(self.own, "requests") == 0, "it is not any more")

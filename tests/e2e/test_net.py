@@ -11,7 +11,7 @@ RX, TX, CONNECTS, ACCEPTS = "task_net_rx_bytes", "task_net_tx_bytes", "task_conn
 
 
 def has_events():
-    """Linux 6.3 has events for what sockets send and receive; before, programs stand at sock_sendmsg() and sock_recvmsg()."""
+    """Linux 6.3 has events for what sockets send and receive; before, programs stand at sock_recvmsg() and the sendmsg() of each family."""
     with open("/sys/kernel/btf/vmlinux", "rb") as f:
         return b"btf_trace_sock_send_length" in f.read()
 

@@ -5,7 +5,7 @@ import shutil
 import signal
 
 from harness import NOBODY
-from netns import ETHERNET, SocketTest, interface, snmp, tcp_states
+from netns import ETHERNET, SocketTest, interface, snmp, tcp_states, unseen_syn_ack
 
 ADDRESSES = {"inet": ("127.0.0.1", "10.99.0.1", "10.99.0.2"), "inet6": ("::1", "fd99::1", "fd99::2")}
 HEADERS = {"inet": 20, "inet6": 40}
@@ -33,7 +33,8 @@ class Loopback(SocketTest):
 
             def witness():
                 rx_bytes, rx_packets, tx_bytes, tx_packets = interface(talk.pid, "lo")
-                return rx_bytes + ETHERNET * rx_packets, rx_packets, tx_bytes + ETHERNET * tx_packets, tx_packets
+                seen = rx_bytes + ETHERNET * rx_packets, rx_packets, tx_bytes + ETHERNET * tx_packets, tx_packets
+                return since(seen, unseen_syn_ack(family))
             self.assertLink(reporter, talk.pid, witness)
             self.assertGreater(self.link(reporter, talk.pid)[1], 5 + 7)
 
@@ -70,7 +71,8 @@ class Cable(SocketTest):
             reporter = self.follow(client.pid, server.pid)
             self.go(client, server)
             self.assertLink(reporter, client.pid, lambda: since(interface(client.pid, "left"), base))
-            self.assertLink(reporter, server.pid, lambda: since(interface(server.pid, "right"), swap(base)))
+            begun = [n + m for n, m in zip(swap(base), unseen_syn_ack(family))]
+            self.assertLink(reporter, server.pid, lambda: since(interface(server.pid, "right"), begun))
             rx_bytes, rx_packets, tx_bytes, tx_packets = self.link(reporter, client.pid)
             self.assertGreater(rx_bytes, 5 * 10007 + rx_packets * (ETHERNET + HEADERS[family] + 20))
             self.assertGreater(tx_bytes, 3 * 19997 + tx_packets * (ETHERNET + HEADERS[family] + 20))
@@ -83,7 +85,8 @@ class Cable(SocketTest):
         self.go(server)
         self.until(lambda: FIN_WAIT2 not in tcp_states(client.pid), "the other FIN")
         alone = ETHERNET + HEADERS[family] + TCP_HEADER, 1
-        self.assertLink(reporter, server.pid, lambda: since(interface(server.pid, "right"), swap(base)))
+        begun = [n + m for n, m in zip(swap(base), unseen_syn_ack(family))]
+        self.assertLink(reporter, server.pid, lambda: since(interface(server.pid, "right"), begun))
         base = [n + m for n, m in zip(base, alone * 2)]
         self.assertLink(reporter, client.pid, lambda: since(interface(client.pid, "left"), base))
 
