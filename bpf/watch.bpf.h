@@ -196,6 +196,20 @@ static __always_inline void find_facts(struct term_set *facts, struct process_st
 		add_terms(facts, bpf_map_lookup_elem(&argv_found, &key));
 }
 
+/*
+ * What a rule has selected hands its watches down to the children that exist already. A pass comes to parents first, as long
+ * as numbers have not begun anew between the two.
+ */
+static __always_inline u64 watches_of_parent(struct task_struct *leader)
+{
+	struct process_state *parent;
+
+	if (!settings.children || is_empty(&rules.names))
+		return 0;
+	parent = bpf_task_storage_get(&processes, leader->real_parent->group_leader, NULL, 0);
+	return parent && parent->generation == settings.generation ? parent->watches & settings.children : 0;
+}
+
 /** Judge a process that exists already, if the watches have changed since it was judged last. */
 static __always_inline struct process_state *judge(struct task_struct *leader)
 {
@@ -207,7 +221,7 @@ static __always_inline struct process_state *judge(struct task_struct *leader)
 	if (!state && !settings.judging)
 		return NULL;
 	find_facts(&verdict.facts, state, leader);
-	verdict.inherited = (state ? state->inherited : 0) | watches_by_ancestor(leader);
+	verdict.inherited = (state ? state->inherited : 0) | watches_by_ancestor(leader) | watches_of_parent(leader);
 	decide(&verdict, leader);
 	return apply_verdict(leader, &verdict);
 }

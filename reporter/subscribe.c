@@ -112,6 +112,9 @@ void subscribe_warn(const Taskmon__Welcome *welcome, const struct options *optio
 	uint64_t wanted = options->modules & MODULE_BIT(MODULE_TASK) ? options->metrics : 0;
 	struct wire_catalogue catalogue;
 
+	if (select_narrows(&options->select) && options->all && !options->rule_count && !subscribe_names_suffice(options) &&
+	    options->action == ACTION_REPORT)
+		log_info(NULL, "the collector sends more than is shown: users, and names but for whole ones and NAME*, are selected here");
 	if (!options->csv_dir && !options->json_path)
 		return;
 	if (options->threads && (options->modules & MODULE_BIT(MODULE_NET)))
