@@ -14,6 +14,7 @@ prefix  ?= /usr/local
 bindir  ?= $(prefix)/bin
 sbindir ?= $(prefix)/sbin
 mandir  ?= $(prefix)/share/man
+datadir ?= $(prefix)/share/taskmon
 bashcompdir ?= $(prefix)/share/bash-completion/completions
 zshcompdir  ?= $(prefix)/share/zsh/site-functions
 
@@ -33,7 +34,7 @@ endif
 
 WARN     := -Wall -Wextra -Werror -Wno-missing-field-initializers
 CFLAGS   ?= -O2 -g
-ALL_CFLAGS = -std=gnu11 $(WARN) -D_GNU_SOURCE -DTASKMON_VERSION='"$(VERSION)"' -Icommon -I$(B)/gen $(CFLAGS) $(SANITIZE) -MMD -MP
+ALL_CFLAGS = -std=gnu11 $(WARN) -D_GNU_SOURCE -DTASKMON_VERSION='"$(VERSION)"' -DTASKMON_DATADIR='"$(datadir)"' -Icommon -I$(B)/gen $(CFLAGS) $(SANITIZE) -MMD -MP
 pkg_cflags = $(shell $(PKG) --cflags $(1))
 pkg_libs   = $(shell $(PKG) --libs $(1))
 

@@ -208,6 +208,7 @@ static __always_inline void fill_identity(struct task_record *record, struct tas
 	record->flags = 0;
 	record->watches = watches;
 	record->folds = 0;
+	record->facts[0] = record->facts[1] = 0; /* a thread's are its process's, which the callers know */
 	record->time_ns = now;
 	record->start_time_ns = task->start_boottime;
 	record->cgroup_id = task->cgroups->dfl_cgrp->kn->id;
@@ -355,6 +356,8 @@ static __always_inline void fill_process(struct workspace *space, struct process
 	walk->files = leader->files;
 	sum_threads(walk, state, leader);
 	fill_identity(record, leader, watches, walk->now);
+	record->facts[0] = state->facts.bits[0];
+	record->facts[1] = state->facts.bits[1];
 	record->present = (metric_free_bits & metric_counter_bits) | METRIC_BIT(M_task_state) |
 			  METRIC_BIT(M_task_thread_count);
 	set_counters(record, &walk->sum);
@@ -364,7 +367,7 @@ static __always_inline void fill_process(struct workspace *space, struct process
 	SET(record, task_oom_count, leader->signal->oom_mm != NULL);
 	fill_memory(record, walk->mm, walk->cached_pages);
 	fill_files(record, walk->files);
-	if (settings.measured)
+	if (settings.measured && watches) /* a look that is for nobody ends no window */
 		fill_process_figures(record, state, leader, walk->now);
 	settle_process(record, state, threads);
 }

@@ -74,6 +74,7 @@ typedef struct {
 /* include/linux/mm_types.h */
 struct mm_struct {
 	unsigned long total_vm;
+	unsigned long arg_start, arg_end;
 	struct percpu_counter rss_stat[4]; /* since 6.2 */
 	mm_flags_t flags;                  /* since 6.18 */
 };
@@ -118,6 +119,8 @@ struct file {
 struct sock_common {
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
+	u16 skc_dport; /* of the other side, in network order */
+	u16 skc_num;   /* its own, in host order */
 };
 
 struct sock {
@@ -305,14 +308,16 @@ struct bpf_iter_meta {
 	struct seq_file *seq;
 };
 
+struct bpf_iter__task_file {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	u32 fd;
+	struct file *file;
+};
+
 struct bpf_iter__task {
 	struct bpf_iter_meta *meta;
 	struct task_struct *task;
-};
-
-struct bpf_iter__task_file {
-	struct task_struct *task;
-	struct file *file;
 };
 
 #pragma clang attribute pop

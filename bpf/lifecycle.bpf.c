@@ -49,7 +49,8 @@ static __always_inline void emit_event(u32 type, u32 flags, u64 watches, struct 
 static __always_inline void handle_fork(struct task_struct *parent, struct task_struct *child)
 {
 	struct process_state *state = watched(parent);
-	u64 inherited, watches;
+	struct verdict verdict = {};
+	u64 watches;
 
 	if (child->pid != child->tgid) {
 		/* a thread: its process's verdict holds for it */
@@ -67,11 +68,16 @@ static __always_inline void handle_fork(struct task_struct *parent, struct task_
 	}
 	if (state)
 		__sync_fetch_and_add(&state->figure[F_task_fork_count], 1);
-	inherited = state ? state->watches & settings.children : 0;
-	watches = settings.all | inherited;
-	if (!watches)
+	if (state) {
+		verdict.inherited = state->watches;
+		verdict.facts = state->facts; /* its name and argv are its parent's until it executes something */
+		remove_terms(&verdict.facts, &rules.connections);
+		remove_terms(&verdict.facts, &rules.limits);
+	}
+	decide(&verdict, child);
+	if (!verdict.watches && is_empty(&verdict.facts))
 		return;
-	state = apply_verdict(child, watches, inherited);
+	state = apply_verdict(child, &verdict);
 	if (!state)
 		return;
 	if (state->watches & PER_THREAD)
@@ -108,37 +114,68 @@ static __always_inline void retire_thread(struct process_state *state, struct ta
 	thread->start_time_ns = task->start_boottime;
 }
 
+/* What a program is, is decided by its name and arguments; what an earlier one in this process did does not count. */
+static __always_inline struct process_state *judge_program(struct process_state *state, struct task_struct *task)
+{
+	struct term_set facts = {};
+	u32 user = SCRATCH_EXEC;
+	struct workspace *space = bpf_map_lookup_elem(&scratch, &user);
+
+	add_name_facts(&facts, task->comm, task);
+	add_user_facts(&facts, task);
+	if (space)
+		add_argv_facts(&facts, task, space->argv);
+	return judge_by(facts, state, task);
+}
+
 static __always_inline void handle_exec(struct task_struct *task, pid_t old_pid)
 {
 	struct process_state *state = watched(task);
-	u64 watches;
+	u64 before = 0, watches;
+	char old_comm[TASK_COMM_BYTES] = {};
 
-	if (!state)
-		return;
-	__sync_fetch_and_add(&state->figure[F_task_exec_count], 1);
-	remember_dumpable(state, task);
-	watches = visible_to(state, task);
-	if (old_pid != task->pid)
-		retire_thread(state, task, watches);
-	emit_event(RECORD_EXEC, 0, watches, task, old_pid, task->comm, state->comm);
-	bpf_probe_read_kernel(state->comm, sizeof(state->comm), task->comm);
+	if (state) {
+		before = visible_to(state, task);
+		__builtin_memcpy(old_comm, state->comm, sizeof(old_comm));
+		if (old_pid != task->pid)
+			retire_thread(state, task, before);
+	}
+	state = judge_program(state, task);
+	watches = state ? visible_to(state, task) : 0;
+	if (state) {
+		__sync_fetch_and_add(&state->figure[F_task_exec_count], 1);
+		bpf_probe_read_kernel(state->comm, sizeof(state->comm), task->comm);
+	}
+	/* who watched it until now must hear of it too */
+	emit_event(RECORD_EXEC, 0, before | watches, task, old_pid, task->comm, old_comm);
 }
 
 static __always_inline void handle_rename(struct task_struct *task, const char *comm)
 {
 	struct process_state *state = watched(task);
 	bool is_leader = task->pid == task->tgid;
+	struct term_set facts = {};
 	u64 watches;
 
 	/* exec renames too; its own event tells more */
-	if (!state || BPF_CORE_READ_BITFIELD(task, in_execve))
+	if (BPF_CORE_READ_BITFIELD(task, in_execve))
 		return;
-	watches = visible_to(state, task->group_leader);
-	if (is_leader)
+	watches = state ? visible_to(state, task->group_leader) : 0;
+	if (!is_leader) {
+		emit_event(RECORD_RENAME, RECORD_THREAD, watches & settings.threads, task, 0, comm, task->comm);
+		return;
+	}
+	if (!is_empty(&rules.names)) {
+		if (state)
+			facts = state->facts;
+		remove_terms(&facts, &rules.names);
+		add_name_facts(&facts, comm, task);
+		state = judge_by(facts, state, task);
+		watches |= state ? visible_to(state, task) : 0;
+	}
+	if (state)
 		bpf_probe_read_kernel_str(state->comm, sizeof(state->comm), comm);
-	else
-		watches &= settings.threads;
-	emit_event(RECORD_RENAME, is_leader ? 0 : RECORD_THREAD, watches, task, 0, comm, task->comm);
+	emit_event(RECORD_RENAME, 0, watches, task, 0, comm, task->comm);
 }
 
 struct exit_search {
@@ -219,7 +256,7 @@ static __always_inline void hand_over(struct process_state *state, struct task_s
 		count_loss(state->watches, LOSS_STATE_FULL);
 		return;
 	}
-	__builtin_memcpy(copy, state, sizeof(*copy));
+	bpf_probe_read_kernel(copy, sizeof(*copy), state);
 	state->handed_over = 1;
 	copy->handed_over = 0;
 	copy->main_thread_ended = 0; /* the heir will be the main thread */
@@ -288,6 +325,8 @@ static __always_inline void handle_exit(struct task_struct *task)
 		thread->ended = 1;
 	if (thread && watches & settings.threads) {
 		fill_thread(record, thread, task, watches & settings.threads, now);
+		record->facts[0] = state->facts.bits[0];
+		record->facts[1] = state->facts.bits[1];
 		record->type = RECORD_END;
 		record->flags |= process_ended ? RECORD_PROCESS_ENDED : 0;
 		record->exit_status = exit_status_of(task, process_ended);

@@ -30,6 +30,7 @@ struct process_state {
 	u32 handed_over; /* by exec of another thread: the process goes on with that one's state */
 	u64 threads_begun; /* that lived when the watch began, or were created since */
 	char comm[TASK_COMM_BYTES];
+	struct term_set facts; /* terms of rules that hold for it */
 	struct thread_remains remains;
 	/* what was sent last: counters never go back, and CPU time never grows faster than time */
 	u64 time_ns;
@@ -38,6 +39,10 @@ struct process_state {
 	u64 last[METRIC_TOTAL];
 	u64 figure[FIGURE_TOTAL]; /* of all its threads, counted since somebody wants them */
 	u64 open[FIGURE_TOTAL];   /* maxima of stretches that were open when a pass began */
+	/* for rules with limits */
+	u64 limit_time_ns;
+	u64 limit_last[LIMITS_MAX];
+	u64 limit_until_ns[LIMITS_MAX];
 };
 
 /* One per thread of a watch that wants threads, or stretches. */
@@ -135,6 +140,71 @@ struct {
 	__type(value, u64);
 } pid_watches SEC(".maps") __weak;
 
+/* Terms of rules: which of them hold for a name, a token of argv, a user, a connection. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, struct name_key);
+	__type(value, struct term_set);
+} name_terms SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, struct prefix_key);
+	__type(value, struct term_set); /* of this prefix and all that are shorter */
+} prefix_terms SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, u64);
+	__type(value, struct term_set);
+} argv_terms SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1024);
+	__type(key, u32);
+	__type(value, struct term_set);
+} user_terms SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1024);
+	__type(key, struct connection_key);
+	__type(value, struct term_set);
+} connection_terms SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LIMITS_MAX);
+	__type(key, u32);
+	__type(value, struct limit);
+} limits SEC(".maps") __weak;
+
+/* Two lists; rule_settings says which one is in force. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2 * CLAUSES_MAX);
+	__type(key, u32);
+	__type(value, struct clause);
+} clauses SEC(".maps") __weak;
+
+/* argv terms of processes that existed before their rule: user space has read them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, struct pid_key);
+	__type(value, struct term_set);
+} argv_found SEC(".maps") __weak;
+
 /* Watches that see only one user's tasks. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -170,10 +240,15 @@ struct thread_walk {
 	struct counters sum;
 };
 
+#define ARGV_CHUNK_BYTES 256
+
 /* What filling a record takes. */
 struct workspace {
 	struct task_record record;
-	struct thread_walk walk;
+	union {
+		struct thread_walk walk;
+		char argv[ARGV_CHUNK_BYTES]; /* a piece of it */
+	};
 };
 
 /*
@@ -201,6 +276,7 @@ u64 least_clock_distance __weak;
 u64 requests_doubted __weak;
 
 struct watch_settings settings __weak;
+struct rule_settings rules __weak;
 struct sample_request request __weak;
 u64 lost[WATCH_MAX][LOSS_CAUSES] __weak;
 

@@ -14,6 +14,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define AF_INET 2
 #define AF_INET6 10
 #define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
 #define IPV6_HEADER_BYTES 40
 #define UDP_HEADER_BYTES 8
 #define MSG_PEEK 2
@@ -110,10 +111,57 @@ static __always_inline void use_socket(struct sock *sk, struct task_struct *task
 	}
 }
 
+/* Terms of rules that a connection by this protocol, with this port on either side, makes true. */
+static __always_inline void add_connection_facts(struct term_set *facts, u16 protocol, u16 own_port, u16 other_port)
+{
+	struct connection_key key = { protocol, 0 };
+
+	add_terms(facts, bpf_map_lookup_elem(&connection_terms, &key));
+	key.port = own_port;
+	add_terms(facts, own_port ? bpf_map_lookup_elem(&connection_terms, &key) : NULL);
+	key.port = other_port;
+	add_terms(facts, other_port ? bpf_map_lookup_elem(&connection_terms, &key) : NULL);
+}
+
+/* A process has opened a connection; most have nothing new to tell. */
+static __always_inline void note_connection(struct task_struct *leader, u16 protocol, u16 own_port, u16 other_port)
+{
+	struct process_state *state = bpf_task_storage_get(&processes, leader, NULL, 0);
+	struct term_set facts = {};
+
+	if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP)
+		return;
+	add_connection_facts(&facts, protocol, own_port, other_port);
+	add_connection_facts(&facts, 0, own_port, other_port);
+	if (is_empty(&facts))
+		return;
+	if (state) {
+		if ((facts.bits[0] & ~state->facts.bits[0]) == 0 && (facts.bits[1] & ~state->facts.bits[1]) == 0)
+			return;
+		add_terms(&facts, &state->facts);
+	} else {
+		find_facts(&facts, NULL, leader);
+	}
+	judge_by(facts, state, leader);
+}
+
+static __always_inline void note_connection_of(struct sock *sk, struct task_struct *task)
+{
+	unsigned short family = sk->__sk_common.skc_family;
+
+	if (is_empty(&rules.connections) || (family != AF_INET && family != AF_INET6))
+		return;
+	note_connection(task->group_leader, sk->sk_protocol, sk->__sk_common.skc_num,
+			bpf_ntohs(sk->__sk_common.skc_dport));
+}
+
 static __always_inline void transfer(struct sock *sk, int bytes, enum hook_figure figure)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct process_state *state = hooked(task);
+
+	if (bytes > 0)
+		note_connection_of(sk, task);
 
 	if (state && bytes > 0)
 		count_in(state, task, figure, bytes);
@@ -176,6 +224,8 @@ int BPF_PROG(on_tcp_state, struct sock *sk, int old_state, int new_state)
 		count_in(state, task, F_task_connect_count, 1);
 	if (settings.measured & METRICS_OF_SOCKETS)
 		use_socket(sk, task, state, true);
+	if (new_state == TCP_SYN_SENT)
+		note_connection_of(sk, task);
 	return 0;
 }
 
@@ -244,6 +294,36 @@ int BPF_PROG(on_accept, struct pt_regs *regs, long result)
 	state = hooked(task);
 	if (state && is_tcp(task, result))
 		count_in(state, task, F_task_accept_count, 1);
+	return 0;
+}
+
+/* Connections that were open before a rule asked for them. A socket of UDP has a port once it was used or bound. */
+SEC("iter/task_file")
+int find_connections(struct bpf_iter__task_file *context)
+{
+	struct task_struct *task = context->task;
+	struct file *file = context->file;
+	struct socket *socket;
+	u16 protocol, own_port;
+	unsigned short family;
+	struct sock *sk;
+	u8 state;
+
+	if (!task || !file)
+		return 0;
+	socket = bpf_sock_from_file(file);
+	if (!socket)
+		return 0;
+	sk = BPF_CORE_READ(socket, sk);
+	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	protocol = BPF_CORE_READ(sk, sk_protocol);
+	own_port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	if ((family != AF_INET && family != AF_INET6) || !own_port)
+		return 0;
+	if (protocol == IPPROTO_TCP && (state == TCP_CLOSE || state == TCP_LISTEN))
+		return 0;
+	note_connection(task->group_leader, protocol, own_port, bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport)));
 	return 0;
 }
 

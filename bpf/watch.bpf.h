@@ -9,6 +9,7 @@
 
 #include "maps.bpf.h"
 #include "loss.bpf.h"
+#include "rule.bpf.h"
 
 #include <bpf/bpf_core_read.h>
 
@@ -123,12 +124,21 @@ static __always_inline void remember_dumpable(struct process_state *state, struc
 	state->dumpable = (flags & MMF_DUMPABLE_MASK) == SUID_DUMP_USER;
 }
 
-/** Give a process its verdict. Returns its state, or NULL if no watch selects it. */
-static __always_inline struct process_state *apply_verdict(struct task_struct *leader, u64 watches, u64 inherited)
+/** Which watches select a process, and what that was decided by. */
+struct verdict {
+	u64 watches, inherited;
+	struct term_set facts;
+};
+
+/**
+ * Give a process its verdict. Returns its state, or NULL if there is none: no watch selects it and no term of a rule
+ * holds, so that nothing need be remembered.
+ */
+static __always_inline struct process_state *apply_verdict(struct task_struct *leader, const struct verdict *verdict)
 {
 	struct process_state *state = bpf_task_storage_get(&processes, leader, NULL, 0);
 
-	if (!watches) {
+	if (!verdict->watches && is_empty(&verdict->facts) && is_empty(&rules.limits)) {
 		if (state)
 			bpf_task_storage_delete(&processes, leader);
 		return NULL;
@@ -136,7 +146,7 @@ static __always_inline struct process_state *apply_verdict(struct task_struct *l
 	if (!state) {
 		state = bpf_task_storage_get(&processes, leader, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 		if (!state) {
-			count_loss(watches, LOSS_STATE_FULL);
+			count_loss(verdict->watches, LOSS_STATE_FULL);
 			return NULL;
 		}
 		state->threads_begun = leader->signal->live.counter;
@@ -144,27 +154,76 @@ static __always_inline struct process_state *apply_verdict(struct task_struct *l
 		state->stime_ns = leader->signal->prev_cputime.stime;
 		bpf_probe_read_kernel(state->comm, sizeof(state->comm), leader->comm);
 	}
-	state->watches = watches;
-	state->inherited = inherited;
+	state->watches = verdict->watches;
+	state->inherited = verdict->inherited;
+	state->facts = verdict->facts;
 	state->generation = settings.generation;
 	remember_dumpable(state, leader);
 	return state;
+}
+
+/** All that selects a process, given the terms that hold for it. */
+static __always_inline void decide(struct verdict *verdict, struct task_struct *leader)
+{
+	verdict->inherited &= settings.children;
+	verdict->watches = settings.all | verdict->inherited | watches_by_pid(leader->tgid, leader->start_boottime) |
+			   watches_by_rule(&verdict->facts);
+}
+
+/** A fact about a process has changed: judge it by what is known, and return its state. */
+static __always_inline struct process_state *judge_by(struct term_set facts, struct process_state *state,
+						      struct task_struct *leader)
+{
+	struct verdict verdict = { .inherited = state ? state->inherited : 0, .facts = facts };
+
+	decide(&verdict, leader);
+	return apply_verdict(leader, &verdict);
+}
+
+/* Terms that hold for a process that exists already. Those on connections and limits are remembered only. */
+static __always_inline void find_facts(struct term_set *facts, struct process_state *state, struct task_struct *leader)
+{
+	struct pid_key key = { .tgid = leader->tgid, .start_ticks = leader->start_boottime / ns_per_tick };
+
+	if (state) {
+		*facts = state->facts;
+		remove_terms(facts, &rules.names);
+		remove_terms(facts, &rules.users);
+	}
+	add_name_facts(facts, leader->comm, leader);
+	add_user_facts(facts, leader);
+	if (!is_empty(&rules.argv))
+		add_terms(facts, bpf_map_lookup_elem(&argv_found, &key));
+}
+
+/*
+ * What a rule has selected hands its watches down to the children that exist already. A pass comes to parents first, as long
+ * as numbers have not begun anew between the two.
+ */
+static __always_inline u64 watches_of_parent(struct task_struct *leader)
+{
+	struct process_state *parent;
+
+	if (!settings.children || is_empty(&rules.names))
+		return 0;
+	parent = bpf_task_storage_get(&processes, leader->real_parent->group_leader, NULL, 0);
+	return parent && parent->generation == settings.generation ? parent->watches & settings.children : 0;
 }
 
 /** Judge a process that exists already, if the watches have changed since it was judged last. */
 static __always_inline struct process_state *judge(struct task_struct *leader)
 {
 	struct process_state *state = bpf_task_storage_get(&processes, leader, NULL, 0);
-	u64 inherited;
+	struct verdict verdict = {};
 
 	if (state && state->generation == settings.generation)
 		return state;
 	if (!state && !settings.judging)
 		return NULL;
-	inherited = (state ? state->inherited & settings.children : 0) | watches_by_ancestor(leader);
-	return apply_verdict(leader,
-			     settings.all | inherited | watches_by_pid(leader->tgid, leader->start_boottime),
-			     inherited);
+	find_facts(&verdict.facts, state, leader);
+	verdict.inherited = (state ? state->inherited : 0) | watches_by_ancestor(leader) | watches_of_parent(leader);
+	decide(&verdict, leader);
+	return apply_verdict(leader, &verdict);
 }
 
 /*

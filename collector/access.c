@@ -164,3 +164,12 @@ int access_process(const struct client *client, pid_t pid, struct pid_key *key)
 		err = -EACCES;
 	return err;
 }
+
+int access_process_key(pid_t pid, struct pid_key *key)
+{
+	char stat[1024];
+	int err = read_proc(pid, "stat", stat, sizeof(stat));
+
+	*key = (struct pid_key){ .tgid = (u32)pid };
+	return err ? -ESRCH : access_start_ticks(stat, &key->start_ticks);
+}

@@ -30,6 +30,9 @@ int access_identify(int fd, const struct config *config, struct client *client);
  */
 int access_process(const struct client *client, pid_t pid, struct pid_key *key);
 
+/** The identity of a process, whoever asks; -ESRCH if there is none. */
+int access_process_key(pid_t pid, struct pid_key *key);
+
 /** When a process began, from the text of /proc/PID/stat; -ESRCH if it is not whole. */
 int access_start_ticks(const char *stat, u64 *start_ticks);
 

@@ -92,6 +92,24 @@ static int apply_smaps_max_rss(void *target, const cJSON *value, struct json_fil
 	return err;
 }
 
+static int apply_known_apps(void *target, const cJSON *value, struct json_file *file)
+{
+	struct config *config = target;
+
+	(void)file;
+	if (!cJSON_IsString(value) || value->valuestring[0] != '/' || strlen(value->valuestring) >= sizeof(config->known_apps))
+		return -EINVAL;
+	strcpy(config->known_apps, value->valuestring);
+	return 0;
+}
+
+/* Read by rules_read(), which knows their language, and again at each SIGHUP. */
+static int apply_rules(void *target, const cJSON *value, struct json_file *file)
+{
+	(void)target, (void)file;
+	return cJSON_IsObject(value) ? 0 : -EINVAL;
+}
+
 static const struct json_setting settings[] = {
 	{ "socket", apply_socket, "an absolute path of at most 107 bytes" },
 	{ "group", apply_group, "the name of an existing group, or a group id" },
@@ -100,6 +118,8 @@ static const struct json_setting settings[] = {
 	{ "max_clients", apply_max_clients, "a whole number from 1 to 4096" },
 	{ "smaps_cpu_percent", apply_smaps_cpu_percent, "a number from 0.1 to 100" },
 	{ "smaps_max_rss", apply_smaps_max_rss, "a whole number from 1 to 1125899906842624" },
+	{ "known_apps", apply_known_apps, "the absolute path of a file of rules" },
+	{ "rules", apply_rules, "an object of rules by name" },
 	{ NULL, NULL, NULL },
 };
 

@@ -3,11 +3,14 @@
 #define TASKMON_CONFIG_H
 
 #include <limits.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
+#define CONFIG_KNOWN_APPS "/etc/taskmon/known-apps.json"
+#define CONFIG_SHIPPED_APPS TASKMON_DATADIR "/known-apps.json"
 #define CONFIG_DEFAULT_PATH "/etc/taskmon/collector.json"
 #define CONFIG_DEFAULT_SOCKET "/run/taskmon/collector.sock"
 
@@ -21,6 +24,7 @@ struct config {
 	unsigned int max_clients;
 	double smaps_share; /* of one CPU, for reading smaps_rollup */
 	uint64_t smaps_max_rss; /* bytes: larger processes are not read */
+	char known_apps[PATH_MAX]; /* a file of rules; empty: the one that is installed, if it is */
 };
 
 void config_defaults(struct config *config);

@@ -84,7 +84,7 @@ static struct feed *add_feed(struct dispatch *dispatch, const struct feed_spec *
 	if (!grown)
 		return NULL;
 	dispatch->feeds = grown;
-	feed = feed_new(++dispatch->last_id, spec, dispatch->cgroups, dispatch->smaps);
+	feed = feed_new(++dispatch->last_id, spec, dispatch->watches, dispatch->cgroups, dispatch->smaps);
 	if (!feed)
 		return NULL;
 	dispatch->feeds[dispatch->feed_count++] = feed;

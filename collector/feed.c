@@ -8,6 +8,7 @@
 #include "cgroup.h"
 #include "clock.h"
 #include "session.h"
+#include "watch.h"
 #include "smaps.h"
 #include "window.h"
 #include "wire.h"
@@ -24,6 +25,7 @@ struct feed {
 	uint32_t id;
 	struct feed_spec spec;
 	struct cgroups *cgroups;
+	struct watches *watches;
 	struct session **subscribers;
 	size_t subscriber_count;
 
@@ -44,7 +46,8 @@ struct feed {
 	size_t event_count;
 };
 
-struct feed *feed_new(uint32_t id, const struct feed_spec *spec, struct cgroups *cgroups, struct smaps *smaps)
+struct feed *feed_new(uint32_t id, const struct feed_spec *spec, struct watches *watches, struct cgroups *cgroups,
+		      struct smaps *smaps)
 {
 	struct feed *feed = calloc(1, sizeof(*feed));
 
@@ -53,6 +56,7 @@ struct feed *feed_new(uint32_t id, const struct feed_spec *spec, struct cgroups 
 	feed->id = id;
 	feed->spec = *spec;
 	feed->cgroups = cgroups;
+	feed->watches = watches;
 	if (spec->metrics & metric_walk_bits && !spec->threads)
 		feed->smaps = smaps;
 	feed->samples = rows_builder_new(spec->metrics, spec->threads, false);
@@ -190,10 +194,11 @@ static void add_row(struct feed *feed, struct rows_builder *builder, const struc
 		    void (*make_room)(struct feed *feed))
 {
 	const char *cgroup = cgroup_path(feed->cgroups, record->cgroup_id);
+	const char *rules = watches_rules_of(feed->watches, record);
 
-	if (rows_builder_add(builder, record, cgroup) == -ENOSPC) {
+	if (rows_builder_add(builder, record, cgroup, rules) == -ENOSPC) {
 		make_room(feed);
-		rows_builder_add(builder, record, cgroup);
+		rows_builder_add(builder, record, cgroup, rules);
 	}
 }
 

@@ -13,6 +13,7 @@
 #include "record.h"
 
 struct cgroups;
+struct watches;
 struct session;
 struct smaps;
 struct feed;
@@ -25,8 +26,9 @@ struct feed_spec {
 	uint64_t interval_ns;
 };
 
-/** NULL when out of memory. `cgroups` turns cgroup ids into paths; it and `smaps` must live longer. */
-struct feed *feed_new(uint32_t id, const struct feed_spec *spec, struct cgroups *cgroups, struct smaps *smaps);
+/** NULL when out of memory. `watches` knows the names of rules, `cgroups` turns cgroup ids into paths; they and `smaps` must live longer. */
+struct feed *feed_new(uint32_t id, const struct feed_spec *spec, struct watches *watches, struct cgroups *cgroups,
+		      struct smaps *smaps);
 void feed_free(struct feed *feed);
 
 uint32_t feed_id(const struct feed *feed);

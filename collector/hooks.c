@@ -20,6 +20,7 @@
 
 #define BIT(name) METRIC_BIT(M_task_##name)
 #define FAILS (BIT(syscall_fails) | BIT(syscall_fails_hard))
+#define FOR_SOCKETS (METRICS_OF_SOCKETS | NEED_CONNECTIONS)
 #define CACHE_ADD (BIT(page_cache_count) | BIT(page_cache_add_count))
 #define CACHE_DIRTY (BIT(page_cache_count) | BIT(page_cache_dirty_count))
 
@@ -46,15 +47,15 @@ static const struct hook table[] = {
 	{ "on_cache_add", "mm_filemap_add_to_page_cache", CACHE_ADD, NULL, NULL },
 	{ "on_cache_dirty", "writeback_dirty_folio", CACHE_DIRTY, NULL, NULL },
 	{ "on_cache_dirty_page", "writeback_dirty_page", CACHE_DIRTY, NULL, "writeback_dirty_folio" },
-	{ "on_send", "sock_send_length", BIT(net_tx_bytes) | METRICS_OF_SOCKETS, NULL, NULL },
-	{ "on_inet_sendmsg", "fexit/inet_sendmsg", BIT(net_tx_bytes) | METRICS_OF_SOCKETS, NULL, "sock_send_length" },
-	{ "on_inet6_sendmsg", "fexit/inet6_sendmsg", BIT(net_tx_bytes) | METRICS_OF_SOCKETS, NULL, "sock_send_length" },
-	{ "on_unix_stream_sendmsg", "fexit/unix_stream_sendmsg", BIT(net_tx_bytes) | METRICS_OF_SOCKETS, NULL, "sock_send_length" },
-	{ "on_unix_dgram_sendmsg", "fexit/unix_dgram_sendmsg", BIT(net_tx_bytes) | METRICS_OF_SOCKETS, NULL, "sock_send_length" },
-	{ "on_netlink_sendmsg", "fexit/netlink_sendmsg", BIT(net_tx_bytes) | METRICS_OF_SOCKETS, NULL, "sock_send_length" },
-	{ "on_receive", "sock_recv_length", BIT(net_rx_bytes) | METRICS_OF_SOCKETS, NULL, NULL },
-	{ "on_recvmsg", "fexit/sock_recvmsg", BIT(net_rx_bytes) | METRICS_OF_SOCKETS, NULL, "sock_recv_length" },
-	{ "on_tcp_state", "inet_sock_set_state", BIT(connect_count) | METRICS_OF_SOCKETS, NULL, NULL },
+	{ "on_send", "sock_send_length", BIT(net_tx_bytes) | FOR_SOCKETS, NULL, NULL },
+	{ "on_inet_sendmsg", "fexit/inet_sendmsg", BIT(net_tx_bytes) | FOR_SOCKETS, NULL, "sock_send_length" },
+	{ "on_inet6_sendmsg", "fexit/inet6_sendmsg", BIT(net_tx_bytes) | FOR_SOCKETS, NULL, "sock_send_length" },
+	{ "on_unix_stream_sendmsg", "fexit/unix_stream_sendmsg", BIT(net_tx_bytes) | FOR_SOCKETS, NULL, "sock_send_length" },
+	{ "on_unix_dgram_sendmsg", "fexit/unix_dgram_sendmsg", BIT(net_tx_bytes) | FOR_SOCKETS, NULL, "sock_send_length" },
+	{ "on_netlink_sendmsg", "fexit/netlink_sendmsg", BIT(net_tx_bytes) | FOR_SOCKETS, NULL, "sock_send_length" },
+	{ "on_receive", "sock_recv_length", BIT(net_rx_bytes) | FOR_SOCKETS, NULL, NULL },
+	{ "on_recvmsg", "fexit/sock_recvmsg", BIT(net_rx_bytes) | FOR_SOCKETS, NULL, "sock_recv_length" },
+	{ "on_tcp_state", "inet_sock_set_state", BIT(connect_count) | FOR_SOCKETS, NULL, NULL },
 	{ "find_listeners", "iter/task_file", METRICS_OF_LINK, NULL, NULL },
 	{ "on_retransmit", "tcp_retransmit_skb", BIT(retransmit_count), NULL, NULL },
 	{ "on_packet_in", "cgroup_skb/ingress", METRICS_OF_LINK, NULL, NULL },
@@ -176,7 +177,7 @@ const char *hooks_metric_unavailable(const struct hooks *hooks, enum metric_id i
 
 static bool is_needed(const struct hooks *hooks, size_t i, u64 metrics, bool watching)
 {
-	u64 possible = 0;
+	u64 possible = metrics & NEED_CONNECTIONS;
 
 	if (hooks_reason(hooks, i) || hooks_spare(hooks, i))
 		return false;

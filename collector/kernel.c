@@ -303,6 +303,48 @@ int kernel_set_owner_watches(struct kernel *kernel, const struct owner_key *key,
 	return set_or_delete(kernel->bpf->maps.owner_watches, key, sizeof(*key), watches);
 }
 
+static struct bpf_map *table_of(const struct kernel *kernel, enum kernel_table table)
+{
+	struct bpf_map *const tables[TABLE_COUNT] = {
+		[TABLE_NAMES] = kernel->bpf->maps.name_terms,
+		[TABLE_PREFIXES] = kernel->bpf->maps.prefix_terms,
+		[TABLE_ARGV] = kernel->bpf->maps.argv_terms,
+		[TABLE_USERS] = kernel->bpf->maps.user_terms,
+		[TABLE_CONNECTIONS] = kernel->bpf->maps.connection_terms,
+		[TABLE_ARGV_FOUND] = kernel->bpf->maps.argv_found,
+		[TABLE_LIMITS] = kernel->bpf->maps.limits,
+		[TABLE_CLAUSES] = kernel->bpf->maps.clauses,
+	};
+
+	return tables[table];
+}
+
+int kernel_table_set(struct kernel *kernel, enum kernel_table table, const void *key, const void *value)
+{
+	const struct bpf_map *map = table_of(kernel, table);
+	int err;
+
+	if (value)
+		return bpf_map__update_elem(map, key, bpf_map__key_size(map), value, bpf_map__value_size(map), BPF_ANY);
+	err = bpf_map__delete_elem(map, key, bpf_map__key_size(map), 0);
+	return err == -ENOENT ? 0 : err;
+}
+
+void kernel_table_clear(struct kernel *kernel, enum kernel_table table)
+{
+	const struct bpf_map *map = table_of(kernel, table);
+	u8 key[sizeof(struct name_key)];
+
+	while (bpf_map__get_next_key(map, NULL, key, bpf_map__key_size(map)) == 0)
+		if (bpf_map__delete_elem(map, key, bpf_map__key_size(map), 0))
+			break;
+}
+
+struct rule_settings *kernel_rules(struct kernel *kernel)
+{
+	return &kernel->bpf->bss->rules;
+}
+
 /* One walk over all tasks. */
 static int walk(struct kernel *kernel, const struct sample_request *request, kernel_sample_handler handler, void *context)
 {
@@ -354,10 +396,9 @@ static int prepare(struct kernel *kernel)
 	return measured & METRICS_OF_SWITCHES ? walk(kernel, &preparation, NULL, NULL) : 0;
 }
 
-/* Sockets that listened before their process was judged to be watched: no event tells of them. */
-static void find_listeners(struct kernel *kernel)
+/* Run an iterator that writes nothing. */
+static void run_iterator(struct kernel *kernel, int link)
 {
-	int link = hooks_link_fd(kernel->hooks, "iter/task_file");
 	int fd = link < 0 ? -1 : bpf_iter_create(link);
 	ssize_t size;
 
@@ -367,6 +408,17 @@ static void find_listeners(struct kernel *kernel)
 		size = read(fd, kernel->buffer, sizeof(kernel->buffer));
 	while (size > 0 || (size < 0 && (errno == EINTR || errno == EAGAIN)));
 	close(fd);
+}
+
+void kernel_find_connections(struct kernel *kernel)
+{
+	struct bpf_link *link = bpf_program__attach_iter(kernel->bpf->progs.find_connections, NULL);
+
+	if (!link)
+		log_warning(SUBSYSTEM, "open connections are not looked up: %s", strerror(errno));
+	else
+		run_iterator(kernel, bpf_link__fd(link));
+	bpf_link__destroy(link);
 }
 
 int kernel_sample(struct kernel *kernel, const struct sample_request *request, bool judge,
@@ -380,8 +432,9 @@ int kernel_sample(struct kernel *kernel, const struct sample_request *request, b
 	if (!err)
 		err = walk(kernel, request, handler, context);
 	kernel->bpf->bss->settings.judging = 0;
+	/* sockets that listened before their process was judged to be watched: no event tells of them */
 	if (judge && !err)
-		find_listeners(kernel);
+		run_iterator(kernel, hooks_link_fd(kernel->hooks, "iter/task_file"));
 	return err;
 }
 

@@ -51,6 +51,29 @@ struct watch_settings *kernel_settings(struct kernel *kernel);
 int kernel_set_pid_watches(struct kernel *kernel, const struct pid_key *key, u64 watches);
 int kernel_set_owner_watches(struct kernel *kernel, const struct owner_key *key, u64 watches);
 
+/** Tables that rules are made of; keys and values as the maps in maps.bpf.h have them. */
+enum kernel_table {
+	TABLE_NAMES,       /* struct name_key: struct term_set */
+	TABLE_PREFIXES,    /* struct prefix_key: struct term_set */
+	TABLE_ARGV,        /* u64: struct term_set */
+	TABLE_USERS,       /* u32: struct term_set */
+	TABLE_CONNECTIONS, /* struct connection_key: struct term_set */
+	TABLE_ARGV_FOUND,  /* struct pid_key: struct term_set */
+	TABLE_LIMITS,      /* u32: struct limit */
+	TABLE_CLAUSES,     /* u32: struct clause */
+	TABLE_COUNT
+};
+
+/** Set an entry, or remove it (`value` NULL); a negative errno. */
+int kernel_table_set(struct kernel *kernel, enum kernel_table table, const void *key, const void *value);
+void kernel_table_clear(struct kernel *kernel, enum kernel_table table);
+
+/** What the programs shall find out for rules. */
+struct rule_settings *kernel_rules(struct kernel *kernel);
+
+/** Look at all open sockets: whose owners have connections that a rule asks for? */
+void kernel_find_connections(struct kernel *kernel);
+
 /**
  * One pass over all tasks, in two walks where stretches are measured. `judge`: processes that are not watched yet are judged too, which is needed once after the
  * watches have changed.

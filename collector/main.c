@@ -27,8 +27,10 @@
 
 struct collector {
 	uv_loop_t loop;
-	uv_signal_t on_int, on_term;
+	uv_signal_t on_int, on_term, on_hup;
 	struct config config;
+	const char *config_path; /* NULL: there is no file */
+	struct rules rules;
 	struct kernel *kernel;
 	struct watches *watches;
 	struct cgroups *cgroups;
@@ -48,6 +50,37 @@ static void on_stop_signal(uv_signal_t *handle, int number)
 	sampler_stop(&collector->sampler);
 	uv_close((uv_handle_t *)&collector->on_int, NULL);
 	uv_close((uv_handle_t *)&collector->on_term, NULL);
+	uv_close((uv_handle_t *)&collector->on_hup, NULL);
+}
+
+static int load_rules(struct collector *collector)
+{
+	const char *known = collector->config.known_apps;
+	char error[512];
+
+	if (!known[0])
+		known = access(CONFIG_KNOWN_APPS, F_OK) == 0   ? CONFIG_KNOWN_APPS :
+			access(CONFIG_SHIPPED_APPS, F_OK) == 0 ? CONFIG_SHIPPED_APPS :
+								 NULL;
+	if (rules_load(&collector->rules, known, collector->config_path, error, sizeof(error)) == 0)
+		return 0;
+	log_error("rules", "%s", error);
+	return -EINVAL;
+}
+
+/* Rules are read again. One with a mistake changes nothing. */
+static void on_reload_signal(uv_signal_t *handle, int number)
+{
+	struct collector *collector = handle->data;
+
+	(void)number;
+	if (load_rules(collector)) {
+		log_warning("rules", "not reloaded: the old ones stay in force");
+		return;
+	}
+	watches_update_rules(collector->watches);
+	watches_judge(collector->watches, NULL, NULL, NULL);
+	log_info("rules", "reloaded: %zu rules", collector->rules.count);
 }
 
 static int watch_signals(struct collector *collector)
@@ -57,8 +90,10 @@ static int watch_signals(struct collector *collector)
 	signal(SIGPIPE, SIG_IGN);
 	uv_signal_init(&collector->loop, &collector->on_int);
 	uv_signal_init(&collector->loop, &collector->on_term);
-	collector->on_int.data = collector->on_term.data = collector;
+	uv_signal_init(&collector->loop, &collector->on_hup);
+	collector->on_int.data = collector->on_term.data = collector->on_hup.data = collector;
 	err = uv_signal_start(&collector->on_int, on_stop_signal, SIGINT);
+	err = err ? err : uv_signal_start(&collector->on_hup, on_reload_signal, SIGHUP);
 	return err ? err : uv_signal_start(&collector->on_term, on_stop_signal, SIGTERM);
 }
 
@@ -76,7 +111,7 @@ static int build(struct collector *collector)
 
 	if (err)
 		return err;
-	collector->watches = watches_new(collector->kernel);
+	collector->watches = watches_new(collector->kernel, &collector->rules);
 	collector->cgroups = cgroups_new();
 	if (collector->cgroups)
 		kernel_set_cgroup(collector->kernel, cgroup_root(collector->cgroups));
@@ -90,7 +125,7 @@ static int serve(struct collector *collector)
 	int err;
 
 	collector->requests =
-		(struct requests){ collector->kernel, collector->dispatch, &collector->sampler };
+		(struct requests){ collector->kernel, collector->dispatch, &collector->sampler, &collector->rules };
 	err = watch_signals(collector);
 	if (!err)
 		err = sampler_start(&collector->sampler, &collector->loop, collector->kernel, collector->watches,
@@ -120,22 +155,28 @@ static int run(struct collector *collector)
 	cgroups_free(collector->cgroups);
 	watches_free(collector->watches);
 	kernel_close(collector->kernel);
+	rules_free(&collector->rules);
 	free(collector->server.sessions);
 	server_unlock(&collector->server);
 	return err;
 }
 
 /* Defaults, then the file, then the command line. */
-static int configure(struct config *config, const struct options *options)
+static int configure(struct collector *collector, const struct options *options)
 {
-	const char *path = options->config ? options->config : CONFIG_DEFAULT_PATH;
+	struct config *config = &collector->config;
 	char error[512];
 
 	config_defaults(config);
-	if ((options->config || access(path, F_OK) == 0) && config_read(config, path, error, sizeof(error))) {
+	collector->config_path = options->config		       ? options->config :
+				 access(CONFIG_DEFAULT_PATH, F_OK) == 0 ? CONFIG_DEFAULT_PATH :
+									 NULL;
+	if (collector->config_path && config_read(config, collector->config_path, error, sizeof(error))) {
 		log_error(NULL, "%s", error);
 		return -EINVAL;
 	}
+	if (load_rules(collector))
+		return -EINVAL;
 	if (!options->socket)
 		return 0;
 	if (strlen(options->socket) >= sizeof(config->socket)) {
@@ -161,7 +202,7 @@ int main(int argc, const char **argv)
 		puts("taskmon-collector " TASKMON_VERSION);
 	} else if (options.doctor) {
 		status = doctor_run() ? EXIT_FAILURE : EXIT_SUCCESS;
-	} else if (configure(&collector.config, &options)) {
+	} else if (configure(&collector, &options)) {
 		status = 2;
 	} else {
 		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);

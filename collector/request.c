@@ -22,6 +22,8 @@ static void send_welcome(const struct requests *requests, struct session *sessio
 	Taskmon__Frame message = TASKMON__FRAME__INIT;
 	Taskmon__Welcome welcome = TASKMON__WELCOME__INIT;
 	Taskmon__Metric entries[METRIC_TOTAL], *list[METRIC_TOTAL];
+	size_t rule_count = requests->rules->count;
+	Taskmon__Rule *rules = calloc(rule_count + 1, sizeof(*rules)), **rule_list = calloc(rule_count + 1, sizeof(*rule_list));
 	struct utsname name;
 
 	uname(&name);
@@ -47,9 +49,22 @@ static void send_welcome(const struct requests *requests, struct session *sessio
 	welcome.sees_all = session_client(session)->sees_all;
 	welcome.metrics = list;
 	welcome.n_metrics = METRIC_TOTAL;
+	for (size_t i = 0; rules && rule_list && i < rule_count; i++) {
+		const struct rule *rule = requests->rules->list[i];
+
+		taskmon__rule__init(&rules[i]);
+		rules[i].name = rule->name;
+		rules[i].text = rule->text;
+		rules[i].children = rule->children;
+		rule_list[i] = &rules[i];
+		welcome.n_rules = i + 1;
+	}
+	welcome.rules = rule_list;
 	message.body_case = TASKMON__FRAME__BODY_WELCOME;
 	message.welcome = &welcome;
 	session_send_control(session, &message);
+	free(rules);
+	free(rule_list);
 }
 
 static int serve_hello(struct requests *requests, struct session *session, const Taskmon__Frame *message)
@@ -83,9 +98,44 @@ static bool is_other_process(const struct pid_key *key, const Taskmon__Subscribe
 	       key->start_ticks != subscribe->start_times[i] / (1000000000 / ticks_per_s);
 }
 
-/* Which processes; tells the client what is wrong with them. */
-static int read_selection(struct session *session, const Taskmon__Subscribe *subscribe, struct watch_spec *spec)
+static int read_rules(const struct requests *requests, struct session *session, const Taskmon__Subscribe *subscribe,
+		      struct watch_spec *spec)
 {
+	if (subscribe->n_rules > WATCH_RULES_MAX || subscribe->n_names > WATCH_NAMES_MAX) {
+		session_refuse(session, TASKMON__ERROR__CODE__LIMIT, subscribe->request,
+			       "%zu rules and %zu names in one subscription (at most %d and %d)", subscribe->n_rules,
+			       subscribe->n_names, WATCH_RULES_MAX, WATCH_NAMES_MAX);
+		return -EINVAL;
+	}
+	for (size_t i = 0; i < subscribe->n_rules; i++) {
+		const struct rule *rule = rules_find(requests->rules, subscribe->rules[i]);
+
+		if (!rule) {
+			session_refuse(session, TASKMON__ERROR__CODE__INVALID, subscribe->request,
+				       "no rule \"%.64s\" in the collector's configuration (see --list rules)",
+				       subscribe->rules[i]);
+			return -EINVAL;
+		}
+		strcpy(spec->rules[spec->rule_count++], rule->name);
+		spec->children |= rule->children;
+	}
+	for (size_t i = 0; i < subscribe->n_names; i++) {
+		if (!rule_valid_name(subscribe->names[i])) {
+			session_refuse(session, TASKMON__ERROR__CODE__INVALID, subscribe->request,
+				       "\"%.32s\" is neither a name of at most 15 bytes nor the beginning of one and *",
+				       subscribe->names[i]);
+			return -EINVAL;
+		}
+		strcpy(spec->names[spec->name_count++], subscribe->names[i]);
+	}
+	return 0;
+}
+
+/* Which processes; tells the client what is wrong with them. */
+static int read_selection(const struct requests *requests, struct session *session, const Taskmon__Subscribe *subscribe,
+			  struct watch_spec *spec)
+{
+	size_t parts = subscribe->n_pids + subscribe->n_rules + subscribe->n_names;
 	const struct client *client = session_client(session);
 
 	spec->all = subscribe->all;
@@ -93,11 +143,14 @@ static int read_selection(struct session *session, const Taskmon__Subscribe *sub
 	spec->sees_all = client->sees_all;
 	spec->owner = client->sees_all ? (struct owner_key){ 0 } : (struct owner_key){ client->uid, client->gid };
 	spec->pid_count = 0;
-	if (subscribe->all ? subscribe->n_pids > 0 : subscribe->n_pids == 0) {
+	spec->explain = subscribe->explain;
+	if (subscribe->all ? parts > 0 : parts == 0) {
 		session_refuse(session, TASKMON__ERROR__CODE__INVALID, subscribe->request,
-			       "either all tasks or a list of processes must be asked for");
+			       "either all tasks or processes, rules and names must be asked for");
 		return -EINVAL;
 	}
+	if (read_rules(requests, session, subscribe, spec))
+		return -EINVAL;
 	if (subscribe->n_pids > WATCH_PIDS_MAX) {
 		session_refuse(session, TASKMON__ERROR__CODE__LIMIT, subscribe->request,
 			       "%zu processes in one subscription (at most %d)", subscribe->n_pids, WATCH_PIDS_MAX);
@@ -168,6 +221,10 @@ static void refuse_join(struct session *session, uint32_t request, int err)
 		session_refuse(session, TASKMON__ERROR__CODE__LIMIT, request,
 			       "all %d watches are in use by other subscriptions", WATCH_MAX);
 		break;
+	case -E2BIG:
+		session_refuse(session, TASKMON__ERROR__CODE__LIMIT, request,
+			       "the rules in use would have more than %d conditions or %d alternatives", TERMS_MAX, CLAUSES_MAX);
+		break;
 	case -EMFILE:
 		session_refuse(session, TASKMON__ERROR__CODE__LIMIT, request,
 			       "more than %d subscriptions on one connection", SUBSCRIPTIONS_PER_SESSION);
@@ -205,7 +262,7 @@ static int serve_subscribe(struct requests *requests, struct session *session, c
 	int err;
 
 	memset(&watch, 0, sizeof(watch));
-	if (read_selection(session, subscribe, &watch) || read_wishes(requests, session, subscribe, &spec))
+	if (read_selection(requests, session, subscribe, &watch) || read_wishes(requests, session, subscribe, &spec))
 		return 0;
 	/* what is in the ring by now is older than this subscription */
 	sampler_drain(requests->sampler);

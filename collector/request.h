@@ -12,6 +12,7 @@ struct requests {
 	struct kernel *kernel;
 	struct dispatch *dispatch;
 	struct sampler *sampler;
+	const struct rules *rules;
 };
 
 /** Serve one frame. 0, or the session has failed. */

@@ -56,11 +56,12 @@ static void add_sample(const struct task_record *record, void *context)
 	}
 }
 
-static void ask_for(struct sample_request *request, const struct feed *feed)
+static void ask_for(struct sampler *sampler, struct sample_request *request, const struct feed *feed)
 {
 	const struct feed_spec *spec = feed_spec(feed);
 
 	*(spec->threads ? &request->threads : &request->processes) |= 1ULL << spec->watch;
+	request->limits |= watch_has_limits(sampler->watches, spec->watch);
 }
 
 /*
@@ -80,7 +81,7 @@ static int run_pass(struct sampler *sampler, struct pass *pass, enum feed_tick k
 
 		if (!is_due(pass, feed))
 			continue;
-		ask_for(&request, feed);
+		ask_for(sampler, &request, feed);
 		feed_begin_tick(feed, kind, pass->now_ns, session);
 	}
 	err = judge ? watches_judge(sampler->watches, &request, add_sample, pass) :

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "log.h"
+
 struct watch {
 	unsigned int references; /* 0: free */
 	struct watch_spec *spec;
@@ -18,7 +20,10 @@ struct watches {
 	 * every task has been judged anew, or a child could inherit a stranger's watch.
 	 */
 	u64 stale;
+	u64 limited; /* watches that select by limits */
 	struct watch_wishes wishes;
+	struct rules *rules;
+	struct terms *terms;
 };
 
 static size_t spec_bytes(const struct watch_spec *spec)
@@ -28,8 +33,10 @@ static size_t spec_bytes(const struct watch_spec *spec)
 
 static bool same_spec(const struct watch_spec *a, const struct watch_spec *b)
 {
-	return a->all == b->all && a->children == b->children && a->sees_all == b->sees_all &&
+	return a->all == b->all && a->explain == b->explain && a->children == b->children && a->sees_all == b->sees_all &&
 	       a->owner.uid == b->owner.uid && a->owner.gid == b->owner.gid && a->pid_count == b->pid_count &&
+	       a->rule_count == b->rule_count && memcmp(a->rules, b->rules, sizeof(a->rules)) == 0 &&
+	       a->name_count == b->name_count && memcmp(a->names, b->names, sizeof(a->names)) == 0 &&
 	       memcmp(a->pids, b->pids, a->pid_count * sizeof(a->pids[0])) == 0;
 }
 
@@ -39,13 +46,19 @@ static void ignore_record(const struct task_record *record, void *context)
 	(void)context;
 }
 
-struct watches *watches_new(struct kernel *kernel)
+struct watches *watches_new(struct kernel *kernel, struct rules *rules)
 {
 	struct watches *watches = calloc(1, sizeof(*watches));
 
-	if (watches)
-		watches->kernel = kernel;
-	return watches;
+	if (!watches)
+		return NULL;
+	watches->kernel = kernel;
+	watches->rules = rules;
+	watches->terms = terms_new(kernel);
+	if (watches->terms)
+		return watches;
+	free(watches);
+	return NULL;
 }
 
 void watches_free(struct watches *watches)
@@ -54,7 +67,95 @@ void watches_free(struct watches *watches)
 		return;
 	for (int i = 0; i < WATCH_MAX; i++)
 		free(watches->watch[i].spec);
+	terms_free(watches->terms);
 	free(watches);
+}
+
+const struct rules *watches_rules(const struct watches *watches)
+{
+	return watches->rules;
+}
+
+const char *watches_rules_of(struct watches *watches, const struct task_record *record)
+{
+	return terms_rules_of(watches->terms, record->facts);
+}
+
+bool watch_has_limits(const struct watches *watches, unsigned int watch)
+{
+	return watches->limited >> watch & 1;
+}
+
+/* --- rules in use */
+
+static bool has_limit(const struct rule *rule)
+{
+	for (size_t i = 0; i < rule->term_count; i++)
+		if (rule->terms[i].kind == TERM_LIMIT)
+			return true;
+	return false;
+}
+
+static int add_rule(struct watches *watches, const struct rule *rule, u64 watch)
+{
+	if (!rule)
+		return 0; /* the configuration has lost it: it selects nothing */
+	watches->limited |= has_limit(rule) ? watch : 0;
+	return terms_add(watches->terms, rule, watch);
+}
+
+static int add_names(struct watches *watches, struct watch_spec *spec, u64 watch)
+{
+	char *names[WATCH_NAMES_MAX];
+	struct rule *rule;
+	int err;
+
+	for (size_t i = 0; i < spec->name_count; i++)
+		names[i] = spec->names[i];
+	rule = rule_of_names(names, spec->name_count);
+	err = rule ? add_rule(watches, rule, watch) : -ENOMEM;
+	rule_free(rule);
+	return err;
+}
+
+static int add_rules_of(struct watches *watches, struct watch_spec *spec, u64 watch)
+{
+	int err = spec->name_count ? add_names(watches, spec, watch) : 0;
+
+	for (size_t i = 0; !err && i < spec->rule_count; i++)
+		err = add_rule(watches, rules_find(watches->rules, spec->rules[i]), watch);
+	for (size_t i = 0; !err && spec->explain && i < watches->rules->count; i++) {
+		err = terms_add(watches->terms, watches->rules->list[i], 0);
+		watches->limited |= has_limit(watches->rules->list[i]) ? watch : 0;
+	}
+	return err;
+}
+
+/* The rules of all watches, together. The first error is returned; what could be added is in force. */
+static int update_terms(struct watches *watches)
+{
+	unsigned int fresh;
+	int err = 0, failed;
+
+	watches->limited = 0;
+	terms_begin(watches->terms);
+	for (int i = 0; i < WATCH_MAX; i++) {
+		failed = watches->watch[i].spec ? add_rules_of(watches, watches->watch[i].spec, 1ULL << i) : 0;
+		err = err ? err : failed;
+	}
+	failed = terms_commit(watches->terms, &fresh);
+	if (fresh & 1u << TERM_ARGV)
+		terms_find_argv(watches->terms);
+	if (fresh & 1u << TERM_CONNECTION)
+		kernel_find_connections(watches->kernel);
+	return err ? err : failed;
+}
+
+void watches_update_rules(struct watches *watches)
+{
+	if (update_terms(watches))
+		log_warning("rules", "not all rules in use could be taken over");
+	kernel_settings(watches->kernel)->generation++;
 }
 
 /* Watches that name this process. */
@@ -133,7 +234,8 @@ static void update_kernel(struct watches *watches)
 
 	for (int i = 0; i < WATCH_MAX; i++)
 		watching |= watches->watch[i].spec != NULL;
-	kernel_need(watches->kernel, watches->wishes.metrics, watching);
+	kernel_need(watches->kernel, watches->wishes.metrics | (terms_have(watches->terms, TERM_CONNECTION) ? NEED_CONNECTIONS : 0),
+		    watching);
 	update_settings(watches);
 }
 
@@ -144,8 +246,10 @@ int watches_judge(struct watches *watches, const struct sample_request *request,
 	int err = kernel_sample(watches->kernel, request ? request : &nothing, true,
 				handler ? handler : ignore_record, context);
 
-	if (!err)
+	if (!err) {
 		watches->stale = 0;
+		terms_judged(watches->terms);
+	}
 	return err;
 }
 
@@ -159,6 +263,16 @@ static int free_bit(struct watches *watches)
 			break;
 	}
 	return -ENOSPC;
+}
+
+/* Bits of terms that were given up become free when all has been judged. */
+static int use_rules(struct watches *watches)
+{
+	int err = update_terms(watches);
+
+	if (err != -E2BIG || watches_judge(watches, NULL, NULL, NULL))
+		return err;
+	return update_terms(watches);
 }
 
 int watch_acquire(struct watches *watches, const struct watch_spec *spec)
@@ -182,6 +296,8 @@ int watch_acquire(struct watches *watches, const struct watch_spec *spec)
 	memcpy(watch->spec, spec, spec_bytes(spec));
 	watch->references = 1;
 	err = update_maps(watches, spec);
+	if (!err && (spec->rule_count || spec->name_count || spec->explain))
+		err = use_rules(watches);
 	update_kernel(watches);
 	if (err) {
 		watch_release(watches, (unsigned int)bit);
@@ -199,6 +315,8 @@ void watch_release(struct watches *watches, unsigned int bit)
 		return;
 	watch->spec = NULL;
 	watches->stale |= 1ULL << bit;
+	if (spec->rule_count || spec->name_count || spec->explain)
+		update_terms(watches);
 	update_kernel(watches);
 	update_maps(watches, spec);
 	free(spec);

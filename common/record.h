@@ -12,6 +12,7 @@
 #include <stdint.h>
 typedef uint64_t u64;
 typedef uint32_t u32;
+typedef uint16_t u16;
 typedef uint8_t u8;
 #endif
 
@@ -23,8 +24,11 @@ enum metric_id {
 };
 
 #define METRIC_BIT(id) (1ULL << (id))
-#define METRIC_ALL_BITS (METRIC_TOTAL == 64 ? ~0ULL : METRIC_BIT(METRIC_TOTAL) - 1)
-_Static_assert(METRIC_TOTAL <= 64, "presence bitmaps are one u64");
+#define METRIC_ALL_BITS (METRIC_BIT(METRIC_TOTAL) - 1)
+_Static_assert(METRIC_TOTAL <= 63, "presence bitmaps are one u64, of which one bit is for NEED_CONNECTIONS");
+
+/* Beside metrics in a set of needs: rules ask who opens connections. */
+#define NEED_CONNECTIONS (1ULL << 63)
 
 /* Bit sets of one kind, scope or cost, usable in constant expressions on both sides. */
 enum metric_class {
@@ -130,6 +134,7 @@ struct task_record {
 	u64 start_time_ns; /* with tid: the identity of the task */
 	u64 cgroup_id;     /* cgroup v2: inode number of its directory */
 	u64 present;       /* bit per metric: value[] holds a measured value */
+	u64 facts[2];      /* struct term_set: terms that hold for its process */
 	u32 tid;
 	u32 tgid;
 	u32 ppid;
@@ -194,10 +199,73 @@ struct watch_settings {
 	u32 judging;    /* this pass of the sampler also judges processes that are not watched yet */
 };
 
+/*
+ * Rules. A term is one condition on a process, such as "its name is one of these"; which terms hold is known per
+ * process. A clause selects the processes of which all terms of `need` hold and none of `except`.
+ */
+enum {
+	TERM_WORDS = 2,
+	TERMS_MAX = 64 * TERM_WORDS,
+	CLAUSES_MAX = 512,
+	LIMITS_MAX = 16,
+};
+
+struct term_set {
+	u64 bits[TERM_WORDS];
+};
+
+struct clause {
+	struct term_set need, except;
+	u64 watches;
+};
+
+/** A whole name, or of a prefix_key the first bytes of one; kernel threads have names of their own. */
+struct name_key {
+	char comm[TASK_COMM_BYTES];
+	u32 is_kernel_thread;
+};
+
+struct prefix_key {
+	u32 length_bits; /* of what follows; struct bpf_lpm_trie_key */
+	u8 is_kernel_thread;
+	char comm[TASK_COMM_BYTES - 1];
+};
+
+/** Port 0: any. */
+struct connection_key {
+	u16 protocol; /* IPPROTO_TCP, IPPROTO_UDP; 0: any */
+	u16 port;     /* of either side, in host order */
+};
+
+/** A metric of cost FREE, or its rate per second, that must not be above (below) a value. */
+struct limit {
+	u64 value;
+	u64 hold_ns; /* how long the term holds after the value was crossed last */
+	u32 metric;
+	u32 term;
+	u32 is_rate;
+	u32 below;
+};
+
+/** What the rules in use ask the programs to find out. */
+struct rule_settings {
+	struct term_set names, argv, users, connections, limits; /* terms of each kind */
+	struct term_set argv_gate; /* names of which argv is looked at */
+	u32 argv_always;           /* argv of every program is */
+	u32 clause_base;           /* where the clauses begin: a new list is written beside the old one */
+	u32 clause_count;
+	u32 limit_count;
+};
+
+#define ARGV_HASH_SEED 14695981039346656037ULL /* FNV-1a, 64 bits */
+#define ARGV_HASH_PRIME 1099511628211ULL
+#define ARGV_BASENAME_SALT 0x9e3779b97f4a7c15ULL /* a token's last part, behind its last slash */
+
 /** What one pass of the sampler shall emit. */
 struct sample_request {
 	u64 processes; /* watches that want process records */
 	u64 threads;   /* watches that want thread records */
+	u64 limits;    /* compare every process with the limits of rules */
 	u64 prepare;   /* emit nothing, but note stretches that are open; see stretch.bpf.h */
 };
 #endif

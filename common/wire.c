@@ -13,8 +13,8 @@
 
 enum {
 	STRING_BYTES_MAX = 256 << 10, /* of one frame, so that the frame stays under WIRE_SERVER_FRAME_MAX */
-	STRINGS_MAX = 3 * WIRE_ROWS_MAX,
-	STRING_SLOTS = 8192, /* power of two, more than twice STRINGS_MAX */
+	STRINGS_MAX = 4 * WIRE_ROWS_MAX,
+	STRING_SLOTS = 16384, /* power of two, more than twice STRINGS_MAX */
 	BITMAP_BYTES = (WIRE_ROWS_MAX + 7) / 8,
 };
 
@@ -34,12 +34,12 @@ struct column {
 
 struct rows_builder {
 	Taskmon__Rows rows;
-	bool threads, ended;
+	bool threads, ended, has_rules;
 	struct string_table strings;
 	int64_t time[WIRE_ROWS_MAX];
 	uint64_t start_time[WIRE_ROWS_MAX];
 	uint32_t tid[WIRE_ROWS_MAX], tgid[WIRE_ROWS_MAX], ppid[WIRE_ROWS_MAX], uid[WIRE_ROWS_MAX];
-	uint32_t comm[WIRE_ROWS_MAX], process_comm[WIRE_ROWS_MAX], cgroup[WIRE_ROWS_MAX];
+	uint32_t comm[WIRE_ROWS_MAX], process_comm[WIRE_ROWS_MAX], cgroup[WIRE_ROWS_MAX], rules[WIRE_ROWS_MAX];
 	uint32_t exit_status[WIRE_ROWS_MAX], process_ended[WIRE_ROWS_MAX];
 	size_t column_count;
 	Taskmon__Column *column_list[METRIC_TOTAL];
@@ -116,23 +116,25 @@ void rows_builder_reset(struct rows_builder *builder)
 	taskmon__rows__init(&builder->rows);
 	memset(builder->strings.slot, 0, sizeof(builder->strings.slot));
 	builder->strings.count = builder->strings.bytes = 0;
+	builder->has_rules = false;
 	for (size_t i = 0; i < builder->column_count; i++) {
 		builder->columns[i].message.n_values = 0;
 		memset(builder->columns[i].present, 0, BITMAP_BYTES);
 	}
 }
 
-int rows_builder_add(struct rows_builder *builder, const struct task_record *record, const char *cgroup)
+int rows_builder_add(struct rows_builder *builder, const struct task_record *record, const char *cgroup, const char *rules)
 {
 	size_t row = builder->rows.count;
-	int comm, process_comm, group;
+	int comm, process_comm, group, rule;
 
 	if (row == WIRE_ROWS_MAX)
 		return -ENOSPC;
 	comm = intern(&builder->strings, record->comm, strnlen(record->comm, TASK_COMM_BYTES));
 	process_comm = intern(&builder->strings, record->process_comm, strnlen(record->process_comm, TASK_COMM_BYTES));
 	group = intern(&builder->strings, cgroup, strnlen(cgroup, WIRE_CGROUP_MAX));
-	if (comm < 0 || process_comm < 0 || group < 0)
+	rule = intern(&builder->strings, rules, strlen(rules));
+	if (comm < 0 || process_comm < 0 || group < 0 || rule < 0)
 		return -ENOSPC;
 
 	if (row == 0)
@@ -146,6 +148,8 @@ int rows_builder_add(struct rows_builder *builder, const struct task_record *rec
 	builder->comm[row] = (uint32_t)comm;
 	builder->process_comm[row] = (uint32_t)process_comm;
 	builder->cgroup[row] = (uint32_t)group;
+	builder->rules[row] = (uint32_t)rule;
+	builder->has_rules |= rules[0] != '\0';
 	builder->exit_status[row] = record->exit_status;
 	builder->process_ended[row] = !!(record->flags & RECORD_PROCESS_ENDED);
 	for (size_t i = 0; i < builder->column_count; i++) {
@@ -176,6 +180,7 @@ Taskmon__Rows *rows_builder_message(struct rows_builder *builder)
 	SET_COLUMN(comm, true);
 	SET_COLUMN(process_comm, builder->threads);
 	SET_COLUMN(cgroup, true);
+	SET_COLUMN(rules, builder->has_rules);
 	SET_COLUMN(exit_status, builder->ended);
 	SET_COLUMN(process_ended, builder->ended);
 #undef SET_COLUMN
@@ -240,7 +245,7 @@ int rows_reader_init(struct rows_reader *reader, const Taskmon__Rows *rows, cons
 	size_t count = rows->count;
 	const size_t lengths[] = { rows->n_time, rows->n_start_time, rows->n_tid,  rows->n_tgid,
 				   rows->n_ppid, rows->n_uid,        rows->n_comm, rows->n_cgroup };
-	const size_t optional[] = { rows->n_process_comm, rows->n_exit_status, rows->n_process_ended };
+	const size_t optional[] = { rows->n_process_comm, rows->n_exit_status, rows->n_process_ended, rows->n_rules };
 
 	memset(reader, 0, sizeof(*reader));
 	reader->rows = rows;
@@ -254,7 +259,8 @@ int rows_reader_init(struct rows_reader *reader, const Taskmon__Rows *rows, cons
 			return -EPROTO;
 	if (!valid_strings(rows->comm, rows->n_comm, rows->n_strings) ||
 	    !valid_strings(rows->process_comm, rows->n_process_comm, rows->n_strings) ||
-	    !valid_strings(rows->cgroup, rows->n_cgroup, rows->n_strings))
+	    !valid_strings(rows->cgroup, rows->n_cgroup, rows->n_strings) ||
+	    !valid_strings(rows->rules, rows->n_rules, rows->n_strings))
 		return -EPROTO;
 	for (size_t i = 0; i < rows->n_columns; i++) {
 		const Taskmon__Column *column = rows->columns[i];
@@ -285,6 +291,7 @@ bool rows_reader_next(struct rows_reader *reader, struct sample *sample)
 	sample->comm = rows->strings[rows->comm[row]];
 	sample->process_comm = rows->n_process_comm ? rows->strings[rows->process_comm[row]] : sample->comm;
 	sample->cgroup = rows->strings[rows->cgroup[row]];
+	sample->rules = rows->n_rules ? rows->strings[rows->rules[row]] : (ProtobufCBinaryData){ 0 };
 	sample->exit_status = rows->n_exit_status ? rows->exit_status[row] : 0;
 	sample->process_ended = rows->n_process_ended && rows->process_ended[row];
 	sample->present = 0;

@@ -27,7 +27,7 @@ struct sample {
 	uint32_t tid, tgid, ppid, uid;
 	uint32_t exit_status; /* Ended: as wait(2) gives it */
 	bool process_ended;   /* Ended: no thread of the process is left */
-	ProtobufCBinaryData comm, process_comm, cgroup; /* bytes as the kernel has them, not terminated */
+	ProtobufCBinaryData comm, process_comm, cgroup, rules; /* bytes as the kernel has them, not terminated */
 	uint64_t value[METRIC_TOTAL];
 };
 
@@ -42,7 +42,8 @@ struct rows_builder *rows_builder_new(uint64_t metrics, bool threads, bool ended
 void rows_builder_free(struct rows_builder *builder);
 
 /** Add a row. -ENOSPC when WIRE_ROWS_MAX rows are in (or the strings would not fit): finish it and add again. */
-int rows_builder_add(struct rows_builder *builder, const struct task_record *record, const char *cgroup);
+int rows_builder_add(struct rows_builder *builder, const struct task_record *record, const char *cgroup,
+		     const char *rules);
 size_t rows_builder_count(const struct rows_builder *builder);
 
 /** The rows as a message, valid until the next call; rows_builder_reset() makes room for the next frame. */

@@ -122,7 +122,7 @@ static void put_cgroup(struct output *output, const struct row *row)
 /* No rule selects anything yet. */
 static void put_rules(struct output *output, const struct row *row)
 {
-	(void)output, (void)row;
+	output_csv_text(output, row->rules);
 }
 
 static const struct csv_column task_columns[] = {

@@ -15,14 +15,14 @@
 #include "str.h"
 #include "wire.h"
 
-enum { ANSWER_MS = 2000, REASON_BYTES = 256 };
+enum { ANSWER_MS = 2000, REASON_BYTES = 256, RULE_NAME_BYTES = 256, RULE_TEXT_BYTES = 4096 };
 
 /* One question to the collector: what can it measure? */
 struct inquiry {
 	uv_loop_t loop;
 	uv_timer_t guard;
 	struct link link;
-	bool answered;
+	bool answered, prints_rules;
 	char available[METRIC_TOTAL][REASON_BYTES]; /* "yes" or why not */
 };
 
@@ -53,6 +53,23 @@ static void read_welcome(struct inquiry *inquiry, const Taskmon__Welcome *welcom
 	inquiry->answered = true;
 }
 
+/* A name and a text from the wire, made harmless. */
+static void print_rule(const Taskmon__Rule *rule)
+{
+	char name[RULE_NAME_BYTES], text[RULE_TEXT_BYTES];
+
+	str_sanitize(name, sizeof(name), rule->name, strlen(rule->name));
+	str_sanitize(text, sizeof(text), rule->text, strlen(rule->text));
+	printf("%-24s %-8s %s\n", name, rule->children ? "yes" : "no", text);
+}
+
+static void print_rules(const Taskmon__Welcome *welcome)
+{
+	printf("%-24s %-8s %s\n", "NAME", "CHILDREN", "SELECTS");
+	for (size_t i = 0; i < welcome->n_rules; i++)
+		print_rule(welcome->rules[i]);
+}
+
 static void on_connected(struct link *link, int err)
 {
 	if (err)
@@ -63,6 +80,8 @@ static int on_frame(struct link *link, const Taskmon__Frame *message)
 {
 	if (message->body_case == TASKMON__FRAME__BODY_WELCOME)
 		read_welcome(link->context, message->welcome);
+	if (message->body_case == TASKMON__FRAME__BODY_WELCOME && ((struct inquiry *)link->context)->prints_rules)
+		print_rules(message->welcome);
 	end_inquiry(link->context);
 	return 0;
 }
@@ -139,4 +158,23 @@ int list_modules(const struct options *options)
 		putchar('\n');
 	}
 	return STATUS_DONE;
+}
+
+int list_rules(const struct options *options)
+{
+	struct inquiry *inquiry = calloc(1, sizeof(*inquiry));
+	bool answered;
+
+	if (!inquiry) {
+		log_error(NULL, "out of memory");
+		return STATUS_FAILED;
+	}
+	inquiry->prints_rules = true;
+	ask(inquiry, options->socket_path);
+	answered = inquiry->answered;
+	free(inquiry);
+	if (answered)
+		return STATUS_DONE;
+	log_error(NULL, "no collector at %s: start one with: sudo taskmon-collector &", options->socket_path);
+	return STATUS_NO_COLLECTOR;
 }

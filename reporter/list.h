@@ -9,6 +9,7 @@
 
 /** Each returns the exit status. */
 int list_metrics(const struct options *options);
+int list_rules(const struct options *options);
 int list_modules(const struct options *options);
 
 #endif

@@ -42,6 +42,18 @@ static int set_user(struct options *options, const char *value, char *error, siz
 	return value_users(value, &options->select.uids, &options->select.uid_count, error, size);
 }
 
+static int set_rule(struct options *options, const char *value, char *error, size_t size)
+{
+	char *words = strdup(value), *rest = words, *word;
+	int err = words ? 0 : -ENOMEM;
+
+	(void)error, (void)size;
+	while (!err && (word = strsep(&rest, ",")))
+		err = value_append_text(word, &options->rules, &options->rule_count);
+	free(words);
+	return err;
+}
+
 static void set_all(struct options *options)
 {
 	options->all = true;
@@ -169,6 +181,7 @@ static int set_list(struct options *options, const char *value, char *error, siz
 	} lists[] = {
 		{ "metrics", ACTION_LIST_METRICS },
 		{ "modules", ACTION_LIST_MODULES },
+		{ "rules", ACTION_LIST_RULES },
 		{ "tasks", ACTION_LIST_TASKS },
 	};
 
@@ -178,7 +191,7 @@ static int set_list(struct options *options, const char *value, char *error, siz
 			return 0;
 		}
 	}
-	snprintf(error, size, "there is no list of \"%s\" (expected metrics, modules or tasks)", value);
+	snprintf(error, size, "there is no list of \"%s\" (expected metrics, modules, rules or tasks)", value);
 	return -EINVAL;
 }
 
@@ -196,6 +209,7 @@ enum option_id {
 	OPTION_PID = 1, /* popt keeps 0 for itself */
 	OPTION_NAME,
 	OPTION_USER,
+	OPTION_RULE,
 	OPTION_ALL,
 	OPTION_CHILDREN,
 	OPTION_NO_CHILDREN,
@@ -228,6 +242,7 @@ static const struct {
 	[OPTION_PID] = { .value = set_pid },
 	[OPTION_NAME] = { .value = set_name },
 	[OPTION_USER] = { .value = set_user },
+	[OPTION_RULE] = { .value = set_rule },
 	[OPTION_ALL] = { .flag = set_all },
 	[OPTION_CHILDREN] = { .flag = set_children },
 	[OPTION_NO_CHILDREN] = { .flag = set_no_children },
@@ -256,6 +271,7 @@ static const struct poptOption table[] = {
 	{ "pid", 'p', POPT_ARG_STRING, NULL, OPTION_PID, "these processes; ends when they have ended", "N[,N...]" },
 	{ "name", 'n', POPT_ARG_STRING, NULL, OPTION_NAME, "processes whose name matches a glob; repeatable", "PATTERN" },
 	{ "user", 'u', POPT_ARG_STRING, NULL, OPTION_USER, "processes of a real user", "USER[,USER...]" },
+	{ "rule", 'r', POPT_ARG_STRING, NULL, OPTION_RULE, "processes that a rule of the collector selects", "NAME[,NAME...]" },
 	{ "all", 'a', POPT_ARG_NONE, NULL, OPTION_ALL, "every process that you may see", NULL },
 	{ "children", '\0', POPT_ARG_NONE, NULL, OPTION_CHILDREN, "follow what these start (the default for COMMAND)", NULL },
 	{ "no-children", '\0', POPT_ARG_NONE, NULL, OPTION_NO_CHILDREN, "do not (the default for --pid)", NULL },
@@ -277,7 +293,7 @@ static const struct poptOption table[] = {
 	{ "keep", '\0', POPT_ARG_STRING, NULL, OPTION_KEEP, "this many old ones: FILE.1 is the latest; default 7", "N" },
 	{ "append", '\0', POPT_ARG_NONE, NULL, OPTION_APPEND, "continue files that are there, if they have the same header", NULL },
 	{ "socket", 's', POPT_ARG_STRING, NULL, OPTION_SOCKET, "of the collector, default " SOCKET_DEFAULT, "PATH" },
-	{ "list", '\0', POPT_ARG_STRING, NULL, OPTION_LIST, "what there is, and end", "metrics|modules|tasks" },
+	{ "list", '\0', POPT_ARG_STRING, NULL, OPTION_LIST, "what there is, and end", "metrics|modules|rules|tasks" },
 	{ "version", '\0', POPT_ARG_NONE, NULL, OPTION_VERSION, "print the version and end", NULL },
 	{ "help", '?', POPT_ARG_NONE, NULL, OPTION_HELP, "print this and end", NULL },
 	POPT_TABLEEND,
@@ -370,13 +386,15 @@ static bool wants_selection(const struct options *options)
 /* What is selected when nothing names processes, and that something is. */
 static int check_selection(struct options *options, char *error, size_t size)
 {
+	if (options->rule_count)
+		options->all = true; /* whatever it selects, for as long as the report runs */
 	if (!wants_selection(options) || options->pid_count || options->command)
 		return 0;
 	if (select_narrows(&options->select) || options->action == ACTION_LIST_TASKS)
 		options->all = true;
 	if (options->all)
 		return 0;
-	snprintf(error, size, "nothing is selected (expected --pid, --name, --user, --all or -- COMMAND; see --help)");
+	snprintf(error, size, "nothing is selected (expected --pid, --name, --user, --rule, --all or -- COMMAND; see --help)");
 	return -EINVAL;
 }
 
@@ -416,6 +434,9 @@ void options_free(struct options *options)
 	if (!options)
 		return;
 	select_free(&options->select);
+	for (size_t i = 0; i < options->rule_count; i++)
+		free(options->rules[i]);
+	free(options->rules);
 	free(options->pids);
 	free(options->csv_dir);
 	free(options->json_path);

@@ -16,6 +16,7 @@ enum action {
 	ACTION_LIST_METRICS,
 	ACTION_LIST_MODULES,
 	ACTION_LIST_TASKS,
+	ACTION_LIST_RULES,
 	ACTION_EXPLAIN_THRESHOLD,
 	ACTION_VERSION,
 	ACTION_HELP,
@@ -26,6 +27,8 @@ enum children { CHILDREN_OF_COMMAND, CHILDREN_FOLLOWED, CHILDREN_IGNORED };
 /** The command line and the file of --config, checked. */
 struct options {
 	enum action action;
+	char **rules;         /* of the collector's configuration */
+	size_t rule_count;
 	uint32_t *pids;
 	size_t pid_count;
 	struct select select;

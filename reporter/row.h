@@ -27,6 +27,7 @@ struct row {
 	const char *comm;         /* of the task: a thread's own name where rows are threads */
 	const char *process_comm; /* of the process */
 	const char *cgroup;
+	const char *rules;        /* names of the rules that select its process, separated by `;` */
 	uint64_t present;       /* bit per enum metric_id: value[] has it */
 	const uint64_t *value;
 

@@ -68,6 +68,8 @@ static void read_row(struct source *source, const struct sample *sample, int64_t
 		str_sanitize(source->cgroup, sizeof(source->cgroup), sample->cgroup.data, sample->cgroup.len);
 	source->cgroup_bytes = sample->cgroup.data;
 	row->cgroup = source->cgroup;
+	str_sanitize(source->rules, sizeof(source->rules), sample->rules.data, sample->rules.len);
+	row->rules = source->rules;
 }
 
 /* Rows of one frame; `row` has what they share. */

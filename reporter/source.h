@@ -13,6 +13,8 @@
 #include "row.h"
 #include "wire.h"
 
+enum { RULES_BYTES = 1024 }; /* of the names of rules of one row */
+
 struct source {
 	struct wire_catalogue catalogue;
 	struct pipeline *pipeline;
@@ -20,6 +22,7 @@ struct source {
 	uint64_t tick_wall_ns; /* of the last tick that was complete */
 	const uint8_t *cgroup_bytes; /* of the wire, of which `cgroup` was made */
 	char comm[ROW_COMM_BYTES], process_comm[ROW_COMM_BYTES];
+	char rules[3 * RULES_BYTES];
 	char cgroup[3 * WIRE_CGROUP_MAX + 1];
 };
 

@@ -9,6 +9,7 @@
 #include "modules.h"
 
 enum {
+	NAMES_MAX = 64, /* that a subscription may have */
 	REQUEST = 1, /* the only one of a connection */
 	NS_PER_MS = 1000000,
 	CLOSING_LEAD_MS = 5,
@@ -38,6 +39,29 @@ int subscribe_targets_of(struct subscribe_targets *targets, const struct options
 	return 0;
 }
 
+/* A whole name, or the beginning of one and `*`, is what the collector's kernel side can look for. */
+static bool is_simple(const char *pattern)
+{
+	size_t length = strlen(pattern), special = strcspn(pattern, "*?[\\");
+
+	return length && (special == length ? length < TASK_COMM_BYTES :
+					      pattern[special] == '*' && special + 1 == length &&
+						      special < TASK_COMM_BYTES - 1);
+}
+
+bool subscribe_names_suffice(const struct options *options)
+{
+	const struct select *select = &options->select;
+
+	if (!options->all || options->pid_count || options->command || select->name_count == 0 ||
+	    select->name_count > NAMES_MAX || options->action != ACTION_REPORT)
+		return false;
+	for (size_t i = 0; i < select->name_count; i++)
+		if (!is_simple(select->names[i]))
+			return false;
+	return true;
+}
+
 int subscribe_begin(struct link *link, const struct options *options, struct subscribe_targets *targets, uint64_t needs,
 		    const struct wire_catalogue *catalogue)
 {
@@ -46,7 +70,14 @@ int subscribe_begin(struct link *link, const struct options *options, struct sub
 	uint32_t ids[METRIC_TOTAL];
 
 	subscribe.request = REQUEST;
-	subscribe.all = options->all;
+	subscribe.all = options->all && !options->rule_count && !subscribe_names_suffice(options);
+	subscribe.explain = options->action == ACTION_LIST_TASKS;
+	subscribe.rules = options->rules;
+	subscribe.n_rules = options->rule_count;
+	if (!options->rule_count && subscribe_names_suffice(options)) {
+		subscribe.names = options->select.names;
+		subscribe.n_names = options->select.name_count;
+	}
 	subscribe.children = options_follow_children(options);
 	subscribe.threads = options->threads;
 	subscribe.interval_ns = options->interval_ns;
@@ -55,7 +86,7 @@ int subscribe_begin(struct link *link, const struct options *options, struct sub
 	for (int id = 0; id < METRIC_TOTAL; id++)
 		if ((needs & METRIC_BIT(id)) && catalogue->metric_to_id[id] >= 0)
 			ids[subscribe.n_metrics++] = (uint32_t)catalogue->metric_to_id[id];
-	if (!options->all) {
+	if (!subscribe.all) {
 		subscribe.pids = targets->pids;
 		subscribe.start_times = targets->start_times_ns;
 		subscribe.n_pids = subscribe.n_start_times = targets->count;
@@ -81,6 +112,9 @@ void subscribe_warn(const Taskmon__Welcome *welcome, const struct options *optio
 	uint64_t wanted = options->modules & MODULE_BIT(MODULE_TASK) ? options->metrics : 0;
 	struct wire_catalogue catalogue;
 
+	if (select_narrows(&options->select) && options->all && !options->rule_count && !subscribe_names_suffice(options) &&
+	    options->action == ACTION_REPORT)
+		log_info(NULL, "the collector sends more than is shown: users, and names but for whole ones and NAME*, are selected here");
 	if (!options->csv_dir && !options->json_path)
 		return;
 	if (options->threads && (options->modules & MODULE_BIT(MODULE_NET)))

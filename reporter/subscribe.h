@@ -29,6 +29,9 @@ int subscribe_targets_of(struct subscribe_targets *targets, const struct options
  * Ask for these processes (or all, if the options say so) with the metrics of the set `needs` as far as the collector
  * knows them. Returns 0 or a negative errno after it has been logged.
  */
+/** Can the kernel side select by --name alone? Else it sends all, and the report selects. */
+bool subscribe_names_suffice(const struct options *options);
+
 int subscribe_begin(struct link *link, const struct options *options, struct subscribe_targets *targets, uint64_t needs,
 		    const struct wire_catalogue *catalogue);
 

@@ -4,6 +4,7 @@
  * and those lose the last digits of a u64.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,6 +60,21 @@ static bool add_cpu_percent(cJSON *object, const struct row *row)
 	return cJSON_AddRawToObject(object, "task_cpu_percent", text);
 }
 
+static bool add_rules(cJSON *object, const char *rules)
+{
+	cJSON *list = cJSON_AddArrayToObject(object, "rules");
+
+	while (list && *rules) {
+		size_t length = strcspn(rules, ";");
+		char name[256];
+
+		snprintf(name, sizeof(name), "%.*s", (int)length, rules);
+		cJSON_AddItemToArray(list, cJSON_CreateString(name));
+		rules += length + (rules[length] == ';');
+	}
+	return list != NULL;
+}
+
 static bool add_metrics(cJSON *object, const struct row *row, uint64_t set)
 {
 	bool ok = true;
@@ -101,7 +117,7 @@ static int json_row(struct writer *writer, const struct row *row)
 		  add_u64(object, "start_time", row->start_time_ns) &&
 		  add_u64(object, "uid", row->uid) &&
 		  cJSON_AddStringToObject(object, "cgroup", row->cgroup) &&
-		  cJSON_AddArrayToObject(object, "rules") &&
+		  add_rules(object, row->rules) &&
 		  (row->window_ns == 0 || add_u64(object, "window_ns", row->window_ns)) &&
 		  add_metrics(object, row, json->metrics) &&
 		  add_cpu_percent(object, row);

@@ -32,7 +32,7 @@ static int tasks_begin(struct writer *writer)
 
 	snprintf(line, sizeof(line), "%7s %s%7s %-12s %-15s S   RSS  THR ", "PID", tasks->threads ? "    TID " : "",
 		 "PPID", "USER", "COMM");
-	put_line(tasks, line, "CGROUP");
+	put_line(tasks, line, "CGROUP  RULES");
 	return err;
 }
 
@@ -52,7 +52,9 @@ static int tasks_row(struct writer *writer, const struct row *row)
 	snprintf(line, sizeof(line), "%7u %s%7u %-12.12s %-15s %c %5s %4s ", row->tgid, tid, row->ppid,
 		 people_user(&tasks->users, row->uid), row->comm,
 		 row_has(row, M_task_state) ? (char)row->value[M_task_state] : '?', rss, threads);
-	put_line(tasks, line, row->cgroup);
+	output_text(tasks->output, line);
+	output_text(tasks->output, row->cgroup);
+	put_line(tasks, row->rules[0] ? "  " : "", row->rules);
 	return 0;
 }
 

@@ -172,14 +172,14 @@ static void errors_say_what_was_expected(void **state)
 	check_error("-a -m mem", "--modules: mem is not available in version " TASKMON_VERSION " (expected: task, cpu, net)");
 	check_error("-a -m ''", "--modules: \"\" is not a module (expected: task, cpu, net)");
 	check_error("-a --csv ''", "--csv: it is empty (expected a directory)");
-	check_error("--list rules", "--list: there is no list of \"rules\" (expected metrics, modules or tasks)");
+	check_error("--list ruels", "--list: there is no list of \"ruels\" (expected metrics, modules, rules or tasks)");
 	check_error("--frobnicate", "--frobnicate: unknown option (see --help)");
 	check_error("-a -i", "-i: missing argument (see --help)");
 	check_error("prog arg", "prog: unexpected word (expected -- before a command; see --help)");
 	check_error("-a --", "--: nothing follows (expected a command)");
 	check_error("--list tasks -- prog", "--list: tasks takes no command");
 	check_error("-t -i 1",
-		    "nothing is selected (expected --pid, --name, --user, --all or -- COMMAND; see --help)");
+		    "nothing is selected (expected --pid, --name, --user, --rule, --all or -- COMMAND; see --help)");
 }
 
 static void a_socket_path_must_fit_its_address(void **state)

@@ -22,7 +22,7 @@ static struct table_row row_of(unsigned int sort, const char *comm)
 		.tid = 4712,
 		.tgid = 4711,
 		.comm = comm,
-		.cgroup = "/system.slice/some.service",
+		.rules = "", .cgroup = "/system.slice/some.service",
 		.value = values,
 		.window_ns = 2 * NS_PER_S,
 		.present = METRIC_ALL_BITS & ~METRIC_BIT(M_task_vm_size),

@@ -298,7 +298,7 @@ static bool put_row(struct thresholds *thresholds, uint32_t tid, uint64_t start,
 {
 	struct row row = {
 		.time_ns = second * S, .start_time_ns = start, .tid = tid, .tgid = tid, .comm = "x", .process_comm = "x",
-		.cgroup = "", .present = METRIC_BIT(M_task_fd_count), .value = values, .ended = ended, .process_ended = ended,
+		.rules = "", .cgroup = "", .present = METRIC_BIT(M_task_fd_count), .value = values, .ended = ended, .process_ended = ended,
 	};
 	bool passes;
 

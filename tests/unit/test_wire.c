@@ -100,7 +100,7 @@ static void fill(struct rows_builder *builder, unsigned int rows)
 		char cgroup[32];
 
 		snprintf(cgroup, sizeof(cgroup), "/slice/%u", i / 100);
-		assert_int_equal(rows_builder_add(builder, &record, cgroup), 0);
+		assert_int_equal(rows_builder_add(builder, &record, cgroup, ""), 0);
 	}
 }
 
@@ -149,7 +149,7 @@ static void a_full_builder_says_so(void **state)
 
 	(void)state;
 	fill(builder, WIRE_ROWS_MAX);
-	assert_int_equal(rows_builder_add(builder, &record, "/"), -ENOSPC);
+	assert_int_equal(rows_builder_add(builder, &record, "/", ""), -ENOSPC);
 	assert_int_equal(rows_builder_count(builder), WIRE_ROWS_MAX);
 	rows_builder_free(builder);
 }
@@ -171,7 +171,7 @@ static void long_strings_fill_a_frame_early(void **state)
 
 		snprintf(cgroup, 8, "%07u", i);
 		cgroup[7] = 'c';
-		if (rows_builder_add(builder, &record, cgroup) == -ENOSPC)
+		if (rows_builder_add(builder, &record, cgroup, "") == -ENOSPC)
 			break;
 	}
 	assert_in_range(i, 50, WIRE_ROWS_MAX - 1);

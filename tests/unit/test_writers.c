@@ -64,7 +64,7 @@ static struct row full_row(void)
 		.uid = 1000,
 		.comm = "plain",
 		.process_comm = "plain",
-		.cgroup = "/a.slice/b",
+		.rules = "", .cgroup = "/a.slice/b",
 		.present = FEW_METRICS & ~METRIC_BIT(M_task_vm_size),
 		.value = values,
 		.window_ns = 250 * MS,

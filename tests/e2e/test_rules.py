@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Rules: which processes the kernel side selects, of those that exist and of those that begin."""
+import json
+import os
+import shutil
+import signal
+import sys
+
+from harness import NOBODY, ROOT_DIR, SharedCollector, Stat, Test, program, run_dir, wait_until
+
+KNOWN_APPS = os.path.join(ROOT_DIR, "config", "known-apps.json")
+PF_KTHREAD = 0x00200000
+RULES = {
+    "exact": {"comm": "rule-exact"},
+    "prefix": {"comm": ["rule-pre*", "rule-other"]},
+    "java": {"comm": "rule-java", "argv": ["org.example.Main", "*/app.jar"]},
+    "either": {"any": [{"comm": "rule-a"}, {"all": [{"comm": "rule-b"}, {"argv": "--yes"}]}]},
+    "not": {"comm": "rule-n*", "except": {"comm": "rule-no"}},
+    "family": {"comm": "rule-parent", "children": True},
+    "kernel": {"kernel_thread": ["kswapd*", "ksoftirqd/*", "kworker/*"]},
+    "tcp": {"connection": "tcp"},
+    "spin": {"limit": {"task_on_cpu_ns_rate": {"above": 0.5, "hold": 0.5}}},
+    "grown": {"limit": {"task_pm_size": {"above": 150000000}}, "comm": "rule-grown"},
+}
+IDLE = "while :; do sleep 1000; done"
+
+
+def named(name):
+    """A shell under another name: the kernel calls a program as its file."""
+    path = os.path.join(run_dir(), "bin", name)
+    if not os.path.exists(path):
+        shutil.copy("/bin/dash", path)
+        os.chmod(path, 0o755)
+    return path
+
+
+class RuleTest(SharedCollector):
+    config = {"known_apps": KNOWN_APPS, "rules": RULES}
+
+    def shell(self, name, *args, script=IDLE):
+        """Runs until the test ends; `args` stand in its argv."""
+        process = self.workload(named(name), "-c", script, *args)
+        self.until(lambda: Stat(process.pid).comm == name.encode()[:15], f"{name} runs")
+        return process
+
+    def selected(self, rule, *wanted, unwanted=(), args=()):
+        """A reporter of a rule that has rows of all these, each of which names the rule; none of the others ever."""
+        reporter = self.reporter("-i", "0.2", "--metrics", "task_state", "-r", rule, *args)
+        self.until(lambda: {row["tgid"] for row in reporter.task()} >= {p.pid for p in wanted}, "all are selected")
+        for row in reporter.task():
+            if row["tgid"] in {p.pid for p in wanted}:
+                self.assertIn(rule, row["rules"].split(";"))
+        self.assertEqual({row["tgid"] for row in reporter.task()} & {p.pid for p in unwanted}, set())
+        return reporter
+
+    def is_selected(self, reporter, process):
+        """By the rows of a tick that begins after this call."""
+        seen = len(reporter.task(tgid=process.pid))
+        return lambda: len(reporter.task(tgid=process.pid)) > seen + 1
+
+
+class Names(RuleTest):
+    def test_whole_and_beginning(self):
+        """Of processes from before and after; longer names, shorter names and others are not selected."""
+        old = [self.shell("rule-exact"), self.shell("rule-exact-not"), self.shell("rule-pre"), self.shell("rule-prefix-x"), self.shell("rule-pr")]
+        exact = self.selected("exact", old[0], unwanted=old[1:])
+        prefix = self.selected("prefix", old[2], old[3], unwanted=(old[0], old[1], old[4]))
+        new = [self.shell("rule-exact"), self.shell("rule-premium"), self.shell("rule-other"), self.shell("rule-others")]
+        self.until(lambda: exact.task(tgid=new[0].pid), "a new one")
+        self.until(lambda: prefix.task(tgid=new[1].pid) and prefix.task(tgid=new[2].pid), "new ones")
+        self.assertEqual({row["tgid"] for row in exact.task() if row["comm"] != "rule-exact"}, set())
+        self.assertEqual({row["tgid"] for row in prefix.task()} & {new[0].pid, new[3].pid, old[4].pid}, set())
+
+    def test_exec_into_another_program(self):
+        """What executes something else is not watched any more, what becomes it is; the name at fork does not decide."""
+        leaves = self.shell("rule-exact", script=f"read x < {self.fifo('leave')}; exec sleep 1000")
+        comes = self.shell("rule-before", script=f"read x < {self.fifo('come')}; exec {named('rule-exact')} -c '{IDLE}'")
+        reporter = self.selected("exact", leaves, unwanted=(comes,))
+        self.open_fifo("leave")
+        self.until(lambda: Stat(leaves.pid).comm == b"sleep", "the other program")
+        self.open_fifo("come")
+        self.until(lambda: reporter.task(tgid=comes.pid), "the new one")
+        seen, others = len(reporter.task(tgid=leaves.pid)), len(reporter.task(tgid=comes.pid))
+        self.until(lambda: len(reporter.task(tgid=comes.pid)) > others + 3, "ticks")
+        self.assertEqual(len(reporter.task(tgid=leaves.pid)), seen)
+
+    def test_rename(self):
+        """The name of the process decides, also when it takes another; that of a thread never does."""
+        rename = "import ctypes,signal,threading,time\n" \
+                 "def name(n): ctypes.CDLL(None).prctl(15, n, 0, 0, 0)\n" \
+                 "signal.signal(signal.SIGUSR1, lambda *_: name(b'rule-exact'))\n" \
+                 "def other(): name(b'rule-exact'); print('thread=1', flush=True); time.sleep(1000)\n" \
+                 "threading.Thread(target=other, daemon=True).start()\n" \
+                 "while True: time.sleep(0.05)\n"
+        process = self.workload(sys.executable if sys.executable.startswith("/usr") else "/usr/bin/python3", "-c", rename)
+        process.fact("thread")
+        witness = self.shell("rule-exact")
+        reporter = self.selected("exact", witness, unwanted=(process,))
+        process.kill(signal.SIGUSR1)
+        self.until(lambda: reporter.task(tgid=process.pid), "it has the name")
+
+    def fifo(self, name):
+        path = os.path.join(run_dir(), f"fifo-{name}-{id(self)}")
+        os.mkfifo(path, 0o666)
+        os.chmod(path, 0o666)
+        self.addCleanup(os.unlink, path)
+        return path
+
+    def open_fifo(self, name):
+        with open(os.path.join(run_dir(), f"fifo-{name}-{id(self)}"), "w", encoding="ascii") as f:
+            f.write("\n")
+
+    def test_names_of_the_command_line(self):
+        """-n with whole names and beginnings is judged in the kernel; any other glob in the reporter, which says so."""
+        one, two = self.shell("rule-cli-one"), self.shell("rule-two")
+        simple = self.reporter("-i", "0.2", "-m", "task", "-n", "rule-cli*")
+        glob = self.reporter("-i", "0.2", "-m", "task", "-n", "rule-*-one")
+        for reporter in (simple, glob):
+            self.until(lambda r=reporter: r.task(tgid=one.pid), "a row")
+            self.assertEqual({row["comm"] for row in reporter.task()}, {"rule-cli-one"})
+            self.assertEqual(reporter.task(tgid=two.pid), [])
+        self.assertIn("more than is shown", glob.stderr)
+        self.assertEqual(simple.stderr, "")
+
+
+class Arguments(RuleTest):
+    def test_a_main_class_behind_a_long_class_path(self):
+        """Whole tokens and last parts of paths, wherever they stand; never a part of a token. Old and new processes."""
+        path = ":".join(f"/opt/app/lib/some-library-{i}.jar" for i in range(1000))
+        self.assertGreater(len(path), 30000)
+        old = self.shell("rule-java", "java", "-cp", path, "org.example.Main", "--port", "1")
+        other = [self.shell("rule-java", "java", "-cp", path, "org.example.MainX"), self.shell("rule-java", "x", "-Dx=org.example.Main"),
+                 self.shell("rule-jav", "java", "org.example.Main")]
+        reporter = self.selected("java", old, unwanted=other)
+        new = [self.shell("rule-java", "java", "-cp", path, "org.example.Main"), self.shell("rule-java", "java", "-jar", "/srv/x/app.jar")]
+        late = [self.shell("rule-java", "java", "-jar", "/srv/x/app.jar.old"), self.shell("rule-java", "java")]
+        for process in new:
+            self.until(lambda p=process: reporter.task(tgid=p.pid), "a new one")
+        self.assertEqual({row["tgid"] for row in reporter.task()} & {p.pid for p in [*other, *late]}, set())
+
+
+class Combined(RuleTest):
+    def test_any_all_except(self):
+        yes = [self.shell("rule-a"), self.shell("rule-b", "x", "--yes")]
+        no = [self.shell("rule-b", "x", "--no"), self.shell("rule-c", "x", "--yes")]
+        self.selected("either", *yes, unwanted=no)
+        self.selected("not", self.shell("rule-n"), self.shell("rule-now"), unwanted=(self.shell("rule-no"),))
+
+    def test_children(self):
+        """Of a rule that follows them: also those of a parent that has died."""
+        parent = self.shell("rule-parent", script=f"{named('rule-child')} -c '{IDLE}' & wait")
+        reporter = self.selected("family", parent)
+        child = self.until(lambda: [r for r in reporter.task() if r["comm"] == "rule-child"], "its child")[0]["tgid"]
+        os.kill(parent.pid, signal.SIGKILL)
+        parent.wait()
+        seen = len(reporter.task(tgid=child))
+        self.until(lambda: len(reporter.task(tgid=child)) > seen + 2, "rows of the orphan")
+
+    def test_kernel_threads(self):
+        """By flag and name; a process with such a name is none."""
+        fake = self.shell("kswapd0")
+        reporter = self.keep(self.reporter("-i", "0.2", "--metrics", "task_state", "-r", "kernel", user=0))
+        self.until(lambda: len({r["tgid"] for r in reporter.task()}) > 2, "rows")
+        self.assertEqual(reporter.task(tgid=fake.pid), [])
+        for row in reporter.task():
+            self.assertTrue(row["comm"].startswith(("kswapd", "ksoftirqd/", "kworker/")), row)
+        running = {int(p) for p in filter(str.isdigit, os.listdir("/proc")) if self.comm(p).startswith((b"kswapd", b"ksoftirqd/"))}
+        self.until(lambda: running - {fake.pid} <= {r["tgid"] for r in reporter.task()}, "all of them")
+
+    @staticmethod
+    def comm(pid):
+        try:
+            return Stat(pid).comm
+        except (FileNotFoundError, ProcessLookupError):
+            return b""
+
+
+class Connections(RuleTest):
+    def test_from_the_first_connection_on(self):
+        """A process without one is not sent; after its first connect it is. One that is connected already is found."""
+        server = "import socket\ns=socket.create_server(('127.0.0.1',0))\nprint('port=%d'%s.getsockname()[1],flush=True)\n" \
+                 "held=[]\nwhile True: held.append(s.accept())\n"
+        client = "import signal,socket,sys,time\ndef go(*_): global c; c=socket.create_connection(('127.0.0.1',int(sys.argv[1])))\n" \
+                 "signal.signal(signal.SIGUSR1, go)\nprint('ready=1',flush=True)\nwhile True: time.sleep(0.05)\n"
+        port = self.workload("/usr/bin/python3", "-c", server).fact("port")
+        old, new = (self.workload("/usr/bin/python3", "-c", client, str(port)) for _ in range(2))
+        for process in (old, new):
+            process.fact("ready")
+        old.kill(signal.SIGUSR1)
+        self.until(lambda: os.path.exists(f"/proc/{old.pid}/fd/3"), "it is connected")
+        reporter = self.selected("tcp", old, unwanted=(new,))
+        new.kill(signal.SIGUSR1)
+        self.until(lambda: reporter.task(tgid=new.pid), "the new connection")
+
+
+class Limits(RuleTest):
+    def test_a_spin(self):
+        """Selected while it spins, released after the hold time."""
+        calm = self.shell("rule-calm")
+        reporter = self.reporter("-i", "0.2", "-m", "task", "-r", "spin")
+        burn = self.workload("burn", "2")
+        self.until(lambda: reporter.task(tgid=burn.pid), "the spin")
+        self.assertEqual(reporter.task(tgid=calm.pid), [])
+        self.assertIn("spin", reporter.task(tgid=burn.pid)[0]["rules"])
+
+    def test_memory(self):
+        """A gauge, and a name beside it."""
+        grow = "import signal,sys,time\nprint('ready=1',flush=True)\ndef go(*_): global x; x=bytearray(200000000)\n" \
+               "def free(*_): global x; x=None; print('free=1',flush=True)\n" \
+               "signal.signal(signal.SIGUSR1, go); signal.signal(signal.SIGUSR2, free)\n" \
+               "open('/proc/self/comm','w').write('rule-grown')\nprint('named=1',flush=True)\nwhile True: time.sleep(0.05)\n"
+        process = self.workload("/usr/bin/python3", "-c", grow)
+        process.fact("named")
+        reporter = self.reporter("-i", "0.2", "--metrics", "task_pm_size", "-r", "grown")
+        other = self.reporter("-i", "0.2", "-m", "task", "-p", str(process.pid))
+        self.until(lambda: len(other.task()) > 3, "ticks")
+        self.assertEqual(reporter.task(), [])
+        process.kill(signal.SIGUSR1)
+        self.until(lambda: reporter.task(tgid=process.pid), "it has grown")
+
+
+class Known(RuleTest):
+    """Applications that Debian has not are stood in for by their command line."""
+
+    STAND_INS = {
+        "tomcat": ("java", "-classpath", "/usr/share/tomcat10/bin/bootstrap.jar", "org.apache.catalina.startup.Bootstrap", "start"),
+        "jboss": ("java", "-D[Standalone]", "-jar", "/opt/wildfly/jboss-modules.jar", "-mp", "/opt/wildfly/modules", "org.jboss.as.standalone"),
+        "weblogic": ("java", "-Dweblogic.Name=AdminServer", "weblogic.Server"),
+        "kafka": ("java", "-cp", ":".join(f"/opt/kafka/libs/library-{i}.jar" for i in range(400)), "kafka.Kafka", "config/server.properties"),
+        "zookeeper": ("java", "-cp", "zookeeper.jar", "org.apache.zookeeper.server.quorum.QuorumPeerMain", "zoo.cfg"),
+        "cassandra": ("java", "-ea", "org.apache.cassandra.service.CassandraDaemon"),
+        "neo4j": ("java", "-cp", "/usr/share/neo4j/lib/*", "org.neo4j.server.Neo4jCommunity", "--home-dir=/var/lib/neo4j"),
+        "oracle": ("ora_pmon_ORCL",), "sqlserver": ("sqlservr",), "mongodb": ("mongod", "--config", "/etc/mongod.conf"),
+        "couchdb": ("beam.smp", "-root", "/opt/couchdb", "-s", "couch"), "influxdb": ("influxd",), "mysql": ("mariadbd",),
+        "postgresql": ("postgres", "-D", "/var/lib/postgresql"), "redis": ("redis-server", "*:6379"), "nginx": ("nginx",),
+        "apache": ("apache2", "-k", "start"), "haproxy": ("haproxy", "-Ws"),
+    }
+
+    def test_each_selects_its_own(self):
+        processes = {rule: self.shell(words[0], *words) for rule, words in self.STAND_INS.items()}
+        plain = self.shell("java", "java", "-jar", "something-else.jar", "xkafka.Kafka")
+        rules = list(self.STAND_INS)
+        for some in (rules[:9], rules[9:]):
+            reporter = self.reporter("-i", "0.3", "--metrics", "task_state", "-r", ",".join(some))
+            mine = {processes[rule].pid: rule for rule in some}
+            self.until(lambda: {r["tgid"] for r in reporter.task()} >= set(mine), "all")
+            for row in reporter.task():
+                if row["tgid"] in mine:
+                    self.assertEqual(row["rules"], mine[row["tgid"]])
+            self.assertEqual(reporter.task(tgid=plain.pid), [])
+            reporter.kill(signal.SIGINT)
+            self.assertEqual(reporter.wait(), 0)
+
+
+class Lists(RuleTest):
+    def test_rules_and_why(self):
+        exact = self.shell("rule-exact")
+        rules = self.report("--list", "rules", csv=False)
+        names = [line.split()[0] for line in rules.stdout.splitlines()[1:]]
+        self.assertLess({*RULES, "postgresql", "kafka"}, {*names, ""})
+        tasks = self.report("--list", "tasks", csv=False)
+        line, = [line for line in tasks.stdout.splitlines() if line.split()[0] == str(exact.pid)]
+        self.assertTrue(line.endswith("  exact"), line)
+
+    def test_an_unknown_rule(self):
+        reporter = self.report("-r", "nonsense", csv=False, status=1)
+        self.assertOneLine(reporter.stderr, "nonsense", "--list rules")
+
+
+class Configuration(Test):
+    def socket(self):
+        return self.server.socket
+
+    def write(self, rules):
+        with open(self.path, "w", encoding="utf-8") as f:
+            json.dump({"known_apps": KNOWN_APPS, "rules": rules}, f, indent=1)
+
+    def test_reload(self):
+        """SIGHUP takes over new rules; a file with a mistake changes nothing and says where."""
+        self.server = self.collector(config={"known_apps": KNOWN_APPS, "rules": {"one": {"comm": "rule-one"}}})
+        self.path = os.path.join(os.path.dirname(self.server.socket), "collector.json")
+        one, two = (self.workload(named(name), "-c", IDLE) for name in ("rule-one", "rule-two"))
+        reporter = self.reporter("-i", "0.2", "-m", "task", "-r", "one")
+        self.until(lambda: reporter.task(tgid=one.pid), "a row")
+        self.write({"one": {"comm": ["rule-two"]}})
+        self.server.kill(signal.SIGHUP)
+        self.until(lambda: reporter.task(tgid=two.pid), "the new rule")
+        seen, others = len(reporter.task(tgid=one.pid)), len(reporter.task(tgid=two.pid))
+        self.until(lambda: len(reporter.task(tgid=two.pid)) > others + 3, "ticks")
+        self.assertLessEqual(len(reporter.task(tgid=one.pid)), seen + 1)
+        self.write({"one": {"comm": "a-name-that-is-too-long"}})
+        self.server.kill(signal.SIGHUP)
+        self.until(lambda: "the old ones stay" in self.server.stderr, "a refusal")
+        self.assertIn(f"{self.path}:", self.server.stderr)
+        others = len(reporter.task(tgid=two.pid))
+        self.until(lambda: len(reporter.task(tgid=two.pid)) > others + 2, "ticks")
+
+    def test_64_watches(self):
+        """One more is refused, and nobody else notices; those that are alike share one."""
+        rules = {f"r{i}": {"comm": f"rule-{i}"} for i in range(65)}
+        self.server = self.collector(config={"rules": rules})
+        target = self.workload(named("rule-0"), "-c", IDLE)
+        reporters = [self.reporter("-i", "5", "-m", "task", "-r", f"r{i}", csv=i == 0) for i in range(64)]
+        first = self.reporter("-i", "0.2", "-m", "task", "-r", "r0")
+        self.until(lambda: first.task(tgid=target.pid), "a row")
+        wait_until(lambda: self.server.stderr.count("client of") >= 0 and all(r.status is None for r in reporters), "all run")
+        refused = None
+        for _ in range(50):
+            refused = self.keep(self.reporter("-i", "5", "-d", "0.3", "-m", "task", "-r", "r64", csv=False))
+            if refused.wait() == 1:
+                break
+        self.assertOneLine(refused.stderr, "64 watches")
+        seen = len(first.task())
+        self.until(lambda: len(first.task()) > seen + 2, "ticks")
