@@ -151,6 +151,7 @@ bench: all workloads $(B)/bench/thresholds
 
 install: all
 	install -D -m 755 $(B)/taskmon-collector $(DESTDIR)$(sbindir)/taskmon-collector
+	install -D -m 644 config/known-apps.json $(DESTDIR)$(datadir)/known-apps.json
 	install -D -m 755 $(B)/taskmon-report $(DESTDIR)$(bindir)/taskmon-report
 	for page in $(notdir $(MAN_PAGES)); do \
 		install -D -m 644 $(B)/man/$$page $(DESTDIR)$(mandir)/man$${page##*.}/$$page || exit 1; \

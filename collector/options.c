@@ -44,7 +44,7 @@ int options_parse(struct options *options, int argc, const char **argv)
 			break;
 		case OPTION_HELP:
 			poptPrintHelp(context, stdout, 0);
-			puts("\nSIGTERM and SIGINT detach everything, remove the socket and end with status 0.\n"
+			puts("\nSIGHUP reads the rules again. SIGTERM and SIGINT detach everything, remove the socket and end with status 0.\n"
 			     "Exit status: 0 done; 1 failure; 2 usage.");
 			err = -ECANCELED;
 			break;
