@@ -2,6 +2,7 @@
 #include "rule.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <netinet/in.h>
 #include <pwd.h>
@@ -54,14 +55,16 @@ static const char *find_key(const char *from, const char *key)
 __attribute__((format(printf, 3, 4))) static int fail(struct reading *reading, const char *key, const char *format, ...)
 {
 	const char *at = key ? find_key(reading->at, key) : NULL;
-	char what[256];
+	char what[256], name[RULE_NAME_MAX + 1], line[PATH_MAX + 512];
 	va_list arguments;
 
 	va_start(arguments, format);
 	vsnprintf(what, sizeof(what), format, arguments);
 	va_end(arguments);
-	snprintf(reading->error, reading->error_size, "%s:%d: rule \"%s\": %s", reading->path,
-		 line_of(reading->text, at ? at : reading->at), reading->rule->name, what);
+	str_sanitize(name, sizeof(name), reading->rule->name, strlen(reading->rule->name));
+	snprintf(line, sizeof(line), "%s:%d: rule \"%s\": %s", reading->path,
+		 line_of(reading->text, at ? at : reading->at), name, what);
+	str_sanitize(reading->error, reading->error_size, line, strlen(line)); /* keys of the file are in it */
 	return -EINVAL;
 }
 
