@@ -76,11 +76,26 @@ int subscribe_end(struct link *link, uint32_t feed)
 	return send_logged(link, &message);
 }
 
+static void warn_of(const struct wire_catalogue *catalogue, uint64_t wanted, const char *consequence)
+{
+	for (int id = 0; id < METRIC_TOTAL; id++) {
+		if (!(wanted & METRIC_BIT(id)))
+			continue;
+		if (catalogue->metric_to_id[id] < 0)
+			log_warning(NULL, "%s %s: the collector does not know it", metrics[id].name, consequence);
+		else if (catalogue->unavailable[id])
+			log_warning(NULL, "%s %s: %s", metrics[id].name, consequence, catalogue->unavailable[id]);
+	}
+}
+
 void subscribe_warn(const Taskmon__Welcome *welcome, const struct options *options)
 {
 	uint64_t wanted = options->modules & MODULE_BIT(MODULE_TASK) ? options->metrics : 0;
 	struct wire_catalogue catalogue;
 
+	wire_read_catalogue(welcome, &catalogue);
+	/* the table tells of alarms too */
+	warn_of(&catalogue, threshold_rules_needs(&options->thresholds), "raises no alarm");
 	if (!options->csv_dir && !options->json_path)
 		return;
 	if (options->threads && (options->modules & MODULE_BIT(MODULE_NET)))
@@ -88,15 +103,7 @@ void subscribe_warn(const Taskmon__Welcome *welcome, const struct options *optio
 	for (int id = 0; id < MODULE_TOTAL; id++)
 		if (options->modules & MODULE_BIT(id))
 			wanted |= modules[id].needs;
-	wire_read_catalogue(welcome, &catalogue);
-	for (int id = 0; id < METRIC_TOTAL; id++) {
-		if (!(wanted & METRIC_BIT(id)))
-			continue;
-		if (catalogue.metric_to_id[id] < 0)
-			log_warning(NULL, "%s stays empty: the collector does not know it", metrics[id].name);
-		else if (catalogue.unavailable[id])
-			log_warning(NULL, "%s stays empty: %s", metrics[id].name, catalogue.unavailable[id]);
-	}
+	warn_of(&catalogue, wanted, "stays empty");
 }
 
 /*
