@@ -107,6 +107,18 @@ int subscribe_end(struct link *link, uint32_t feed)
 	return send_logged(link, &message);
 }
 
+static void warn_of(const struct wire_catalogue *catalogue, uint64_t wanted, const char *consequence)
+{
+	for (int id = 0; id < METRIC_TOTAL; id++) {
+		if (!(wanted & METRIC_BIT(id)))
+			continue;
+		if (catalogue->metric_to_id[id] < 0)
+			log_warning(NULL, "%s %s: the collector does not know it", metrics[id].name, consequence);
+		else if (catalogue->unavailable[id])
+			log_warning(NULL, "%s %s: %s", metrics[id].name, consequence, catalogue->unavailable[id]);
+	}
+}
+
 void subscribe_warn(const Taskmon__Welcome *welcome, const struct options *options)
 {
 	uint64_t wanted = options->modules & MODULE_BIT(MODULE_TASK) ? options->metrics : 0;
@@ -115,6 +127,9 @@ void subscribe_warn(const Taskmon__Welcome *welcome, const struct options *optio
 	if (select_narrows(&options->select) && options->all && !options->rule_count && !subscribe_names_suffice(options) &&
 	    options->action == ACTION_REPORT)
 		log_info(NULL, "the collector sends more than is shown: users, and names but for whole ones and NAME*, are selected here");
+	wire_read_catalogue(welcome, &catalogue);
+	/* the table tells of alarms too */
+	warn_of(&catalogue, threshold_rules_needs(&options->thresholds), "raises no alarm");
 	if (!options->csv_dir && !options->json_path)
 		return;
 	if (options->threads && (options->modules & MODULE_BIT(MODULE_NET)))
@@ -122,15 +137,7 @@ void subscribe_warn(const Taskmon__Welcome *welcome, const struct options *optio
 	for (int id = 0; id < MODULE_TOTAL; id++)
 		if (options->modules & MODULE_BIT(id))
 			wanted |= modules[id].needs;
-	wire_read_catalogue(welcome, &catalogue);
-	for (int id = 0; id < METRIC_TOTAL; id++) {
-		if (!(wanted & METRIC_BIT(id)))
-			continue;
-		if (catalogue.metric_to_id[id] < 0)
-			log_warning(NULL, "%s stays empty: the collector does not know it", metrics[id].name);
-		else if (catalogue.unavailable[id])
-			log_warning(NULL, "%s stays empty: %s", metrics[id].name, catalogue.unavailable[id]);
-	}
+	warn_of(&catalogue, wanted, "stays empty");
 }
 
 /*

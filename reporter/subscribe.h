@@ -38,7 +38,7 @@ int subscribe_begin(struct link *link, const struct options *options, struct sub
 /** Ask for a last tick and the end of the feed. Returns 0 or a negative errno after it has been logged. */
 int subscribe_end(struct link *link, uint32_t feed);
 
-/** Warn of metrics that --metrics or a module asks for and that cannot be measured. */
+/** Warn of metrics that --metrics, a module or a threshold asks for and that cannot be measured. */
 void subscribe_warn(const Taskmon__Welcome *welcome, const struct options *options);
 
 /** How long the report takes, 0: no end. */

@@ -4,9 +4,11 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sys
 
-from harness import ROOT_DIR, SharedCollector, read_csv, run_dir, select
+import wire
+from harness import ROOT_DIR, SLOW, SharedCollector, read_csv, run_dir, select
 
 SEED = os.path.join(ROOT_DIR, "tests/fuzz/corpus/report_config/seed.json")
 SHIPPED = os.path.join(ROOT_DIR, "config/report.json")
@@ -25,6 +27,12 @@ for _ in range(40):
     time.sleep(0.01)
 """
 TALKED = 40 * 10007
+
+
+# What can go wrong with the server: the signal that begins and ends it, what the server calls it, and the figure that tells.
+SPIN = (signal.SIGUSR1, "spins", "task_cpu_percent")
+LEAK = (signal.SIGUSR2, "leaks", "task_pm_size")
+BURST = (signal.SIGHUP, "writes", "task_wchar_bytes_rate")
 
 
 class WithFile(SharedCollector):
@@ -173,3 +181,117 @@ class Thresholds(WithFile):
         reporter = self.report("-c", some, "--explain-threshold", some, csv=False, status=1)
         self.assertIn(some, reporter.stderr)
         self.assertOneLine(self.report("-c", some, "--explain-threshold", "/no/such", csv=False, status=1).stderr, "/no/such")
+
+    def test_metrics_that_cannot_be_measured_are_told(self):
+        """By a collector that knows two metrics and can measure one; with the table alone, where no column stays empty."""
+        path = self.file({"thresholds": [{"metric": m} for m in ("task_cpu_percent", "task_fork_count_rate", "task_fd_count")]})
+        known = ((0, b"task_on_cpu_ns", b""), (1, b"task_fork_count", b"no such hook"))
+        welcome = wire.field(1, 1) + b"".join(
+            wire.field(5, wire.field(1, i) + wire.field(2, name) + wire.field(8, why)) for i, name, why in known)
+        address = os.path.join(self.out_dir(), "sock")
+        os.chmod(os.path.dirname(address), 0o755)
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(address)
+            server.listen(1)
+            server.settimeout(30 * SLOW)
+            os.chmod(address, 0o666)
+            reporter = self.reporter("-c", path, "-p", "1", socket=address, csv=False)
+            with server.accept()[0] as connection:
+                connection.sendall(wire.frame(wire.WELCOME, welcome))
+                self.until(lambda: reporter.stderr.count("\n") >= 2, lambda: f"two warnings: {reporter.stderr}")
+                self.assertIn("task_fork_count raises no alarm: no such hook\n", reporter.stderr)
+                self.assertIn("task_fd_count raises no alarm: the collector does not know it\n", reporter.stderr)
+                self.assertNotIn("task_on_cpu_ns", reporter.stderr)
+                self.assertNotIn("stays empty", reporter.stderr)
+
+
+class Server(WithFile):
+    """A server of three processes, thresholds on three figures of each, and neighbours that the same thresholds watch.
+
+    A leak is judged by task_pm_size itself: that is back when the memory is given back. (A gauge has no rate, and growth would
+    clear as soon as a leak pauses.) The floors are what no quiet task reaches; that a busy machine gives a task less than it wants
+    is no alarm."""
+
+    RULES = [dict(rule, method="mad", side="above", warmup=12, **{"for": 1}) for rule in (
+        {"metric": SPIN[2], "floor": 15}, {"metric": LEAK[2], "floor": 8 << 20}, {"metric": BURST[2], "floor": 500_000})]
+
+    def setUp(self):
+        super().setUp()
+        self.server = self.workload("server", "3")
+        self.pids = [self.server.fact(f"pid{i}") for i in range(3)]
+        others = [self.workload("spell").pid, self.workload("sleepers", "2").pid]
+        self.watched = [str(p) for p in (*self.pids, *others)]
+        self.watcher = self.reporter("-c", self.file({"thresholds": self.RULES}), "-i", "0.25", "-m", "cpu,task", "--metrics",
+                                     f"{LEAK[2]},task_wchar_bytes", "-p", ",".join(self.watched))
+        self.expected = []
+        self.rows(16)
+
+    def rows(self, count):
+        """Until there are so many more rows of each task that is watched."""
+        def seen():
+            rows = self.watcher.csv("cpu")
+            return {pid: len(select(rows, PID=pid)) for pid in self.watched}
+        before = seen()
+        self.until(lambda: all(n >= before[pid] + count for pid, n in seen().items()), f"{count} rows")
+
+    def turn(self, what, process, on):
+        sig, word, _ = what
+        os.kill(self.pids[process], sig)
+        self.until(lambda: self.server.facts()[f"{word}{process}"] == on, f"{word}{process}={on}")
+
+    def alarms(self):
+        return [(r["event"], int(r["tid"]), r["detail"].split()[0].removeprefix("metric="))
+                for r in self.watcher.csv("event") if r["event"] in ("alarm", "clear")]
+
+    def until_told(self, event, *what):
+        """Until each (what, process) has had this event; and all that was told is what was to be, in any order of these."""
+        told = [(event, self.pids[process], figure) for (_, _, figure), process in what]
+        self.until(lambda: set(told) <= set(self.alarms()[len(self.expected):]), lambda: f"{told} after {self.expected}: {self.alarms()}")
+        self.expected += told
+        self.nothing_else()
+
+    def nothing_else(self):
+        self.assertEqual(sorted(self.alarms()), sorted(self.expected))
+
+    def one_alarm(self, what, rows):
+        """It begins, goes on for so many rows more than it took to be told, and ends."""
+        self.turn(what, 0, 1)
+        self.until_told("alarm", (what, 0))
+        self.rows(rows)
+        self.nothing_else()
+        self.turn(what, 0, 0)
+        self.until_told("clear", (what, 0))
+        self.rows(4)
+        self.nothing_else()
+
+    def end(self):
+        self.rows(8)
+        self.watcher.kill(signal.SIGINT)
+        self.assertEqual(self.watcher.wait(), 0, self.watcher.stderr)
+        self.nothing_else()
+        self.assertEqual([r for r in self.watcher.csv("event") if "cause=" in r["detail"]], [])
+        self.assertEqual(self.watcher.losses(), {})
+        self.assertEqual(self.server.end(), 0, self.server.stderr)
+
+    def test_a_spin_a_leak_and_a_burst_are_one_alarm_each(self):
+        self.one_alarm(SPIN, 20)  # 5 s
+        self.one_alarm(LEAK, 4)
+        self.one_alarm(BURST, 4)
+        self.end()
+
+    def test_no_alarm_mutes_another(self):
+        """A spin and a burst of one process begin together; then another leaks, and a third spins, while they last. Each ends
+        while others last."""
+        self.turn(SPIN, 0, 1)
+        self.turn(BURST, 0, 1)
+        self.until_told("alarm", (SPIN, 0), (BURST, 0))
+        self.turn(LEAK, 1, 1)
+        self.until_told("alarm", (LEAK, 1))
+        self.turn(SPIN, 2, 1)
+        self.until_told("alarm", (SPIN, 2))
+        self.rows(4)
+        for what, process in ((SPIN, 0), (LEAK, 1), (BURST, 0), (SPIN, 2)):
+            self.nothing_else()
+            self.turn(what, process, 0)
+            self.until_told("clear", (what, process))
+        self.end()
