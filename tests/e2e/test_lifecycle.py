@@ -268,7 +268,7 @@ class Threads(SharedCollector):
         # What the kernel does not keep of a thread is lost if it skips our program at the thread's exit (7.x); that is told.
         skipped = process.losses().get("skipped", 0)
         for metric, within, kept in (("task_migration_count", 0, False), ("task_syscr_count", 0, True), ("task_on_cpu_ns", 0.02, True),
-                                     ("task_run_delay_ns", 0.02, False), ("task_off_cpu_ns", 0.02, False),
+                                     ("task_run_delay_ns", 0.02, False), ("task_off_cpu_ns", 0.02 * SLOW, False),
                                      ("task_voluntary_switch_count", 0.02, True), ("task_minor_pagefault_count", 0, True)):
             parts = sum(r[metric] for r in ends(threads.task()))
             more = parts * within + (5_000_000 + teardown if metric.endswith("_ns") else 3 if within else 0)
