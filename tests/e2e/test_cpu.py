@@ -103,7 +103,10 @@ class Duty(SharedCollector):
         for metric in ("task_minor_pagefault_count", "task_syscr_count", "task_wchar_bytes", "task_syscw_count"):
             self.assertEqual(total[metric], sum(r[metric] for r in parts), metric)
         for metric in ("task_on_cpu_ns", "task_run_delay_ns"):
-            self.assertNear(total[metric], sum(r[metric] for r in parts), len(parts) * MS, metric)
+            # 7.x may skip the program at a thread's exit, and the kernel keeps no run delay; that is told
+            skipped = metric == "task_run_delay_ns" and process.losses().get("skipped", 0)
+            parts_ns = sum(r[metric] for r in parts)
+            self.assertBetween(0 if skipped else parts_ns - len(parts) * MS, total[metric], parts_ns + len(parts) * MS, metric)
         for metric in ("task_voluntary_switch_count", "task_involuntary_switch_count"):
             self.assertNear(total[metric], sum(r[metric] for r in parts), 2 * len(parts), metric)
 

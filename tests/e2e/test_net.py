@@ -30,6 +30,10 @@ class Payload(SocketTest):
             for what, row, want in (("the process", processes.task(tid=talk.pid)[-1], (rx, tx)),
                                     ("the thread", threads.task(tgid=talk.pid, comm="talker")[-1], (rx, tx)),
                                     ("the main thread", threads.task(tid=talk.pid)[-1], (0, 0))):
+                if processes.losses().get("skipped", 0) + threads.losses().get("skipped", 0):
+                    # 7.x skips a program that is busy on that CPU, and tells so
+                    self.assertTrue(row[RX] <= want[0] and row[TX] <= want[1], f"{talk}: received and sent by {what}")
+                    continue
                 self.assertEqual((row[RX], row[TX]), want, f"{talk}: received and sent by {what}")
         for metric in METRICS[2:6]:
             self.assertIsNone(threads.task()[-1][metric], f"{metric} is the process's, not the thread's")

@@ -357,7 +357,7 @@ class RunDelay(Naps):
             for window, value_before, bounds in level:
                 value = window.row[DELAY]
                 self.assertBetween(0, value, max(b.most for b in bounds), window.row)
-                self.assertGreaterEqual(max(value, value_before), max(b.mean for b in bounds), window.row)
+                self.assertGreaterEqual(max(value, value_before) + TICK_NS, max(b.mean for b in bounds), window.row)
                 self.assertGreaterEqual(value, max(b.open for b in bounds), f"{window.row} while it waits")
                 self.assertGreaterEqual(window.row[OFF] + TICK_NS, value, "who waits is not on a CPU")
 
