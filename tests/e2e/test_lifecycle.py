@@ -271,7 +271,7 @@ class Threads(SharedCollector):
                                      ("task_run_delay_ns", 0.02, False), ("task_off_cpu_ns", 0.02 * SLOW, False),
                                      ("task_voluntary_switch_count", 0.02, True), ("task_minor_pagefault_count", 0, True)):
             parts = sum(r[metric] for r in ends(threads.task()))
-            more = parts * within + (5_000_000 + teardown if metric.endswith("_ns") else 3 if within else 0)
+            more = parts * within + (5_000_000 + teardown if metric.endswith("_ns") else 3 * SLOW if within else 0)
             self.assertBetween(0 if skipped and not kept else parts - more, last[metric], parts + more, metric)
         rows = process.task()
         for metric in ("task_on_cpu_ns", "task_syscr_count", "task_utime_jiffies", "task_stime_jiffies", "task_run_delay_ns",
