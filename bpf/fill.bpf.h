@@ -47,12 +47,10 @@
 #define ADD_OWN(sum, task, now, runtime, READ)                                           \
 	do {                                                                             \
 		u64 delay_ = HAS_RUN_DELAY ? READ(task, sched_info.run_delay) : 0;       \
-		u64 queued_ = HAS_RUN_DELAY ? READ(task, sched_info.last_queued) : 0;    \
-		u64 busy_ = (runtime) + delay_;                                          \
+		/* the kernel adds a wait to run_delay when it is over */                \
+		u64 wait_ = HAS_RUN_DELAY ? wait_so_far(READ(task, sched_info.last_queued), now) : 0; \
+		u64 busy_ = (runtime) + delay_ + wait_;                                  \
                                                                                          \
-		/* it waits for a CPU: the kernel will add that to run_delay when it gets one */ \
-		if (queued_ && clock_distance)                                           \
-			busy_ += minus((now) - clock_distance, queued_);                 \
 		(sum)->run_delay += delay_;                                              \
 		(sum)->off_cpu += minus(minus(now, READ(task, start_boottime)), busy_);  \
 		(sum)->migrations += READ(task, se.nr_migrations);                       \

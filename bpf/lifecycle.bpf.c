@@ -66,17 +66,14 @@ static __always_inline void handle_fork(struct task_struct *parent, struct task_
 		emit_event(RECORD_FORK, RECORD_THREAD, watches, child, parent->pid, child->comm, parent->comm);
 		return;
 	}
-	if (state)
-		__sync_fetch_and_add(&state->figure[F_task_fork_count], 1);
 	if (state) {
+		__sync_fetch_and_add(&state->figure[F_task_fork_count], 1);
 		verdict.inherited = state->watches;
 		verdict.facts = state->facts; /* its name and argv are its parent's until it executes something */
 		remove_terms(&verdict.facts, &rules.connections);
 		remove_terms(&verdict.facts, &rules.limits);
 	}
 	decide(&verdict, child);
-	if (!verdict.watches && is_empty(&verdict.facts))
-		return;
 	state = apply_verdict(child, &verdict);
 	if (!state)
 		return;

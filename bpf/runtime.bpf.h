@@ -25,6 +25,12 @@ const volatile u64 tick_ns __weak = 4000000;
 #define READ_DIRECT(task, field) ((task)->field)
 #define READ_CHECKED(task, field) BPF_CORE_READ(task, field)
 
+/* How long a task waits for a CPU by now; `queued`: its sched_info.last_queued, 0 if it does not. */
+static __always_inline u64 wait_so_far(u64 queued, u64 now)
+{
+	return queued && clock_distance && now > clock_distance + queued ? now - clock_distance - queued : 0;
+}
+
 /* on_cpu is an int up to 6.18, a u8 in 7.x: read as wide as it is. */
 static __always_inline bool is_running(struct task_struct *task)
 {

@@ -32,7 +32,6 @@ static __always_inline u64 time_since_it_ran(struct task_struct *task, u64 now)
 static __always_inline struct stretches open_stretches(struct thread_state *thread, struct task_struct *task, u64 now)
 {
 	struct stretches open = {};
-	u64 queued = task->sched_info.last_queued;
 
 	if (is_running(task))
 		return open;
@@ -45,8 +44,7 @@ static __always_inline struct stretches open_stretches(struct thread_state *thre
 		open.off_cpu_ns = now - thread->off_since_ns;
 		open.io_wait_ns = thread->io_wait ? open.off_cpu_ns : 0;
 	}
-	if (queued && clock_distance && now > clock_distance + queued)
-		open.run_delay_ns = now - clock_distance - queued;
+	open.run_delay_ns = wait_so_far(task->sched_info.last_queued, now);
 	return open;
 }
 

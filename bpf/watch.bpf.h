@@ -204,7 +204,7 @@ static __always_inline u64 watches_of_parent(struct task_struct *leader)
 {
 	struct process_state *parent;
 
-	if (!settings.children || is_empty(&rules.names))
+	if (!settings.children)
 		return 0;
 	parent = bpf_task_storage_get(&processes, leader->real_parent->group_leader, NULL, 0);
 	return parent && parent->generation == settings.generation ? parent->watches & settings.children : 0;

@@ -58,6 +58,7 @@ struct terms {
 	struct named_clause clauses[CLAUSES_MAX], next[CLAUSES_MAX];
 	size_t clause_count, next_count;
 	unsigned int fresh;
+	bool has_found_argv; /* the kernel has a table of it */
 	struct term_set named_for; /* what `names` was made for */
 	char names[RULES_TEXT_BYTES];
 };
@@ -419,6 +420,10 @@ int terms_commit(struct terms *terms, unsigned int *fresh)
 
 void terms_judged(struct terms *terms)
 {
+	/* what was found is known of the processes now; they may execute something else */
+	if (terms->has_found_argv)
+		kernel_table_clear(terms->kernel, TABLE_ARGV_FOUND);
+	terms->has_found_argv = false;
 	for (size_t i = 0; i < TERMS_MAX; i++)
 		if (terms->slots[i].state == SLOT_STALE)
 			terms->slots[i].state = SLOT_FREE;
@@ -475,7 +480,7 @@ void terms_find_argv(struct terms *terms)
 	DIR *proc = opendir("/proc");
 	struct dirent *entry;
 
-	kernel_table_clear(terms->kernel, TABLE_ARGV_FOUND);
+	terms->has_found_argv = true;
 	while (buffer && proc && (entry = readdir(proc)))
 		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
 			find_argv_of(terms, (pid_t)atoi(entry->d_name), buffer);

@@ -21,6 +21,7 @@ struct watches {
 	 */
 	u64 stale;
 	u64 limited; /* watches that select by limits */
+	unsigned int fresh_terms; /* kinds (bit per enum term_kind) of which processes that exist are not known yet */
 	struct watch_wishes wishes;
 	struct rules *rules;
 	struct terms *terms;
@@ -144,18 +145,8 @@ static int update_terms(struct watches *watches)
 		err = err ? err : failed;
 	}
 	failed = terms_commit(watches->terms, &fresh);
-	if (fresh & 1u << TERM_ARGV)
-		terms_find_argv(watches->terms);
-	if (fresh & 1u << TERM_CONNECTION)
-		kernel_find_connections(watches->kernel);
+	watches->fresh_terms |= fresh;
 	return err ? err : failed;
-}
-
-void watches_update_rules(struct watches *watches)
-{
-	if (update_terms(watches))
-		log_warning("rules", "not all rules in use could be taken over");
-	kernel_settings(watches->kernel)->generation++;
 }
 
 /* Watches that name this process. */
@@ -227,6 +218,16 @@ static void update_settings(struct watches *watches)
 	settings->generation++;
 }
 
+/* What rules ask of processes that exist already and an event would tell only of new ones. */
+static void find_facts(struct watches *watches)
+{
+	if (watches->fresh_terms & 1u << TERM_ARGV)
+		terms_find_argv(watches->terms);
+	if (watches->fresh_terms & 1u << TERM_CONNECTION)
+		kernel_find_connections(watches->kernel);
+	watches->fresh_terms = 0;
+}
+
 /* Programs first: what is selected from now on is measured from its beginning. */
 static void update_kernel(struct watches *watches)
 {
@@ -237,6 +238,14 @@ static void update_kernel(struct watches *watches)
 	kernel_need(watches->kernel, watches->wishes.metrics | (terms_have(watches->terms, TERM_CONNECTION) ? NEED_CONNECTIONS : 0),
 		    watching);
 	update_settings(watches);
+	find_facts(watches);
+}
+
+void watches_update_rules(struct watches *watches)
+{
+	if (update_terms(watches))
+		log_warning("rules", "not all rules in use could be taken over");
+	update_kernel(watches);
 }
 
 int watches_judge(struct watches *watches, const struct sample_request *request, kernel_sample_handler handler,
