@@ -203,6 +203,18 @@ class Limits(RuleTest):
         self.assertEqual(reporter.task(tgid=calm.pid), [])
         self.assertIn("spin", reporter.task(tgid=burn.pid)[0]["rules"])
 
+    def test_a_child_without_a_program_of_its_own(self):
+        """That forks and spins after the rule came into use."""
+        fork = "import os,signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])\nprint('ready=1', flush=True)\n" \
+               "signal.sigwait([signal.SIGUSR1])\nif os.fork() == 0:\n    while True: pass\nsignal.pause()\n"
+        parent = self.workload("/usr/bin/python3", "-c", fork)
+        parent.fact("ready")
+        reporter = self.reporter("-i", "0.2", "-m", "task", "-r", "spin")
+        witness = self.workload("burn", "2")
+        self.until(lambda: reporter.task(tgid=witness.pid), "the rule is in use")
+        parent.kill(signal.SIGUSR1)
+        self.until(lambda: reporter.task(ppid=parent.pid), "its child")
+
     def test_memory(self):
         """A gauge, and a name beside it."""
         grow = "import signal,sys,time\nprint('ready=1',flush=True)\ndef go(*_): global x; x=bytearray(200000000)\n" \
@@ -294,6 +306,37 @@ class Configuration(Test):
         self.assertIn(f"{self.path}:", self.server.stderr)
         others = len(reporter.task(tgid=two.pid))
         self.until(lambda: len(reporter.task(tgid=two.pid)) > others + 2, "ticks")
+
+    def test_reload_to_other_kinds(self):
+        """What a rule asks for after a reload is found out of processes that exist, and of what they do from then on."""
+        listener = "import socket,signal,time\ndef go(*_): global c; c=socket.create_connection(s.getsockname())\n" \
+                   "s=socket.create_server(('127.0.0.1',0))\nsignal.signal(signal.SIGUSR1, go)\nprint('ready=1',flush=True)\n" \
+                   "while True: time.sleep(0.05)\n"
+        self.server = self.collector(config={"known_apps": KNOWN_APPS, "rules": {"one": {"comm": "rule-one"}}})
+        self.path = os.path.join(os.path.dirname(self.server.socket), "collector.json")
+        one = self.workload(named("rule-one"), "-c", IDLE)
+        argv = self.workload(named("rule-two"), "-c", f"trap 'exec sleep 1000' USR1; while :; do sleep 0.1; done", "x", "--mark")
+        old, new = (self.workload("/usr/bin/python3", "-c", listener) for _ in range(2))
+        for process in (old, new):
+            process.fact("ready")
+        old.kill(signal.SIGUSR1)
+        self.until(lambda: os.path.exists(f"/proc/{old.pid}/fd/4"), "it is connected")
+        reporter = self.reporter("-i", "0.2", "-m", "task", "-r", "one")
+        self.until(lambda: reporter.task(tgid=one.pid), "a row")
+        self.write({"one": {"any": [{"connection": "tcp"}, {"argv": "--mark"}]}})
+        self.server.kill(signal.SIGHUP)
+        self.until(lambda: reporter.task(tgid=old.pid) and reporter.task(tgid=argv.pid), "those that exist")
+        self.assertEqual(reporter.task(tgid=new.pid), [])
+        new.kill(signal.SIGUSR1)
+        self.until(lambda: reporter.task(tgid=new.pid), "a new connection")
+        # its argument was that of an earlier program: no later reload brings it back
+        argv.kill(signal.SIGUSR1)
+        self.until(lambda: Stat(argv.pid).comm == b"sleep", "another program")
+        self.server.kill(signal.SIGHUP)
+        self.until(lambda: self.server.stderr.count("reloaded") == 2, "the reload")
+        seen, others = len(reporter.task(tgid=argv.pid)), len(reporter.task(tgid=new.pid))
+        self.until(lambda: len(reporter.task(tgid=new.pid)) > others + 3, "ticks")
+        self.assertLessEqual(len(reporter.task(tgid=argv.pid)), seen + 1)
 
     def test_64_watches(self):
         """One more is refused, and nobody else notices; those that are alike share one."""
