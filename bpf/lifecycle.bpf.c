@@ -364,7 +364,8 @@ static __always_inline void handle_free(struct task_struct *task)
 	if (settings.measured & METRIC_BIT(M_task_io_request_time_max) &&
 	    ((thread && !thread->ended) || (state && !state->ended)))
 		note_open_requests((struct charge_key){});
-	if (thread && !thread->ended) {
+	/* a main thread whose number went on to another thread by exec (exchange_tids(), fs/exec.c) has not ended for anyone */
+	if (thread && !thread->ended && thread->tid == (u32)task->pid) {
 		watches = with_sight_of(thread->watches & settings.used & settings.threads, task,
 					dumpable_by_itself(task));
 		fill_thread(record, thread, task, watches, now);
