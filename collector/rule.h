@@ -47,8 +47,8 @@ struct rules {
 };
 
 /**
- * Add the rules of a file: those in its key "rules". A later one replaces an earlier one of that name. -EINVAL with one line in
- * `error` (file, line, what was expected) and `rules` as it was; -ENOENT if there is no such file.
+ * Add the rules of a file: those in its key "rules". A later one replaces an earlier one of that name. -EINVAL (-ENOENT: there is no
+ * such file) with one line in `error` (file, line, what was expected) and `rules` as it was.
  */
 int rules_read(struct rules *rules, const char *path, char *error, size_t error_size);
 void rules_free(struct rules *rules);

@@ -12,7 +12,7 @@
 
 #include "str.h"
 
-enum { FILE_BYTES_MAX = 1 << 20, MESSAGE_BYTES = 512 };
+enum { FILE_BYTES_MAX = 8 << 20, MESSAGE_BYTES = 512 };
 
 /* --- lines */
 
@@ -101,6 +101,12 @@ int json_file_refuse(struct json_file *file, const cJSON *at, const char *format
 	return -EINVAL;
 }
 
+int json_file_no_memory(struct json_file *file)
+{
+	snprintf(file->error, file->error_size, "%s: out of memory", file->path);
+	return -ENOMEM;
+}
+
 /* --- the file */
 
 static int read_text(struct json_file *file)
@@ -111,9 +117,10 @@ static int read_text(struct json_file *file)
 	int err = -EINVAL;
 
 	if (!stream || fstat(fileno(stream), &info)) {
+		err = errno == ENOENT ? -ENOENT : -EINVAL;
 		snprintf(file->error, file->error_size, "%s: %s", file->path, strerror(errno));
 	} else if (!S_ISREG(info.st_mode) || info.st_size > FILE_BYTES_MAX) {
-		snprintf(file->error, file->error_size, "%s: not a regular file of at most 1 MiB", file->path);
+		snprintf(file->error, file->error_size, "%s: not a regular file of at most 8 MiB", file->path);
 	} else if ((file->text = malloc((size_t)info.st_size + 1))) {
 		size = fread(file->text, 1, (size_t)info.st_size, stream);
 		file->text[size] = '\0';
@@ -233,9 +240,7 @@ int json_file_apply(struct json_file *file, const cJSON *object, const struct js
 		if (err)
 			break;
 	}
-	if (err == -ENOMEM)
-		snprintf(file->error, file->error_size, "%s: out of memory", file->path);
-	return err;
+	return err == -ENOMEM ? json_file_no_memory(file) : err;
 }
 
 /* --- values */

@@ -27,8 +27,8 @@ struct json_setting {
 };
 
 /**
- * Read and parse a file whose root must be an object. Returns 0, or -EINVAL or -ENOMEM with one line in `error`. The
- * file must be closed either way; `path` and `error` must live until then.
+ * Read and parse a file whose root must be an object. Returns 0, or -ENOENT (there is no such file), -EINVAL or -ENOMEM with one line
+ * in `error`. The file must be closed either way; `path` and `error` must live until then.
  */
 int json_file_open(struct json_file *file, const char *path, char *error, size_t error_size);
 void json_file_close(struct json_file *file);
@@ -39,6 +39,9 @@ int json_file_apply(struct json_file *file, const cJSON *object, const struct js
 /** `FILE:LINE: text`, with the line of `at`. Returns -EINVAL. */
 int json_file_refuse(struct json_file *file, const cJSON *at, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/** `FILE: out of memory`. Returns -ENOMEM. */
+int json_file_no_memory(struct json_file *file);
 
 /** Values: each returns 0, -EINVAL if the value is none of these, or -ENOMEM. */
 int json_number(const cJSON *value, double least, double most, double *out);

@@ -94,24 +94,30 @@ static void mistakes_are_told_with_line_and_rule(void **state)
 	static const struct {
 		const char *rule, *error;
 	} cases[] = {
-		{ "{}", ":2: rule \"r\": expected a condition: an object with at least one key" },
+		{ "{}", ":2: rule \"r\" selects nothing" },
 		{ "7", ":2: rule \"r\": expected an object" },
-		{ "{\n\"cmom\": \"a\" }", ":3: rule \"r\": unknown key \"cmom\" (expected comm, argv" },
-		{ "{\n\"comm\": \"a-name-of-16-byte\" }", ":3: rule \"r\": \"comm\": expected a name of at most 15 bytes" },
-		{ "{ \"comm\": \"a*b\" }", ":2: rule \"r\": \"comm\": expected" },
-		{ "{ \"comm\": [] }", ":2: rule \"r\": \"comm\": an empty list" },
-		{ "{ \"argv\": 3 }", ":2: rule \"r\": \"argv\": expected a whole argument" },
-		{ "{ \"user\": \"no such user\" }", ":2: rule \"r\": \"user\": expected the name of an existing user" },
-		{ "{ \"connection\": \"sctp\" }", ":2: rule \"r\": \"connection\": expected" },
-		{ "{ \"connection\": {\"port\": 65536} }", ":2: rule \"r\": \"connection\": expected" },
-		{ "{ \"limit\": {\"task_state\": {\"above\": 1}} }", ":2: rule \"r\": \"limit\": \"task_state\": expected a metric of cost free" },
-		{ "{ \"limit\": {\"task_syscall_count\": {\"above\": 1}} }", ":2: rule \"r\": \"limit\": \"task_syscall_count\": expected" },
-		{ "{ \"limit\": {\"task_fd_count_rate\": {\"above\": 1}} }", ":2: rule \"r\": \"limit\": \"task_fd_count_rate\": expected" },
-		{ "{ \"limit\": {\"task_fd_count\": {}} }", ":2: rule \"r\": \"limit\": \"task_fd_count\" has neither" },
-		{ "{ \"limit\": {\"task_fd_count\": {\"above\": 1, \"below\": 2}} }", ":2: rule \"r\": \"below\": expected one of" },
-		{ "{ \"except\": {\"comm\": \"a\"} }", ":2: rule \"r\": only exceptions" },
-		{ "{ \"comm\": \"a\", \"except\": {\"comm\": \"b\", \"argv\": \"c\"} }", ":2: rule \"r\": \"except\": expected a condition of one key" },
-		{ "{ \"comm\": \"a\", \"children\": 1 }", ":2: rule \"r\": \"children\": expected true or false" },
+		{ "{\n\"cmom\": \"a\" }", ":3: unknown key \"cmom\" (did you mean \"comm\"?)" },
+		{ "{\n\"comm\": \"a-name-of-16-byte\" }", ":3: \"comm\": expected a name of at most 15 bytes" },
+		{ "{\n\"comm\": [ \"r\",\n\"a*b\" ] }", ":4: \"comm\": expected" },
+		{ "{ \"comm\": [] }", ":2: \"comm\": an empty list" },
+		{ "{ \"comm\": \"a\",\n\"comm\": \"b\" }", ":3: \"comm\" is there twice, first in line 2" },
+		{ "{ \"argv\": 3 }", ":2: \"argv\": expected a whole argument" },
+		{ "{ \"user\": \"no such user\" }", ":2: \"user\": expected the name of an existing user" },
+		{ "{ \"connection\": \"sctp\" }", ":2: \"connection\": expected" },
+		{ "{ \"connection\": {\n\"port\": 65536} }", ":3: \"port\": expected" },
+		{ "{ \"limit\": 3 }", ":2: \"limit\": expected {METRIC" },
+		{ "{ \"limit\": {\n\"task_state\": {\"above\": 1}} }", ":3: \"task_state\": expected a metric of cost free" },
+		{ "{ \"limit\": {\"task_syscall_count\": {\"above\": 1}} }", ":2: \"task_syscall_count\": expected" },
+		{ "{ \"limit\": {\"task_fd_count_rate\": {\"above\": 1}} }", ":2: \"task_fd_count_rate\": expected" },
+		{ "{ \"limit\": {\"task_fd_count\": {}} }", ":2: \"task_fd_count\" has neither" },
+		{ "{ \"limit\": {\"task_fd_count\": {\"above\": -1}} }", ":2: \"above\": expected a number" },
+		{ "{ \"limit\": {\"task_fd_count\": {\"above\": 1, \"below\": 2}} }", ":2: expected one of" },
+		{ "{ \"except\": {\"comm\": \"a\"} }", ":2: rule \"r\" selects nothing" },
+		{ "{ \"comm\": \"a\", \"except\": {\"comm\": \"b\", \"argv\": \"c\"} }", ":2: \"except\": expected a condition of one key" },
+		{ "{ \"comm\": \"a\", \"except\": [] }", ":2: \"except\": expected a condition of one key" },
+		{ "{ \"any\": [ {\"comm\": \"a\"},\n{} ] }", ":3: expected a condition: an object with at least one key" },
+		{ "{ \"any\": [ {\"comm\": \"a\", \"children\": true} ] }", ":2: unknown key \"children\"" },
+		{ "{ \"comm\": \"a\", \"children\": 1 }", ":2: \"children\": expected true or false" },
 	};
 	struct rules rules = { 0 };
 	char file[1024], error[512];
@@ -125,7 +131,11 @@ static void mistakes_are_told_with_line_and_rule(void **state)
 		assert_null(strchr(error, '\n'));
 		assert_int_equal(rules.count, 0);
 	}
-	assert_int_equal(read_text(&rules, "{ \"rules\": [] }", error, sizeof(error)), -EINVAL);
+	assert_int_equal(read_text(&rules, "{ \"rules\":\n[] }", error, sizeof(error)), -EINVAL);
+	assert_string_equal(error, ":1: \"rules\": expected an object of rules by name");
+	assert_int_equal(read_text(&rules, "{ \"rules\": {\n\"one\": {\"comm\": \"a\"},\n\"two words\": {}} }", error, sizeof(error)), -EINVAL);
+	assert_ptr_equal(strstr(error, ":3: rule \"two words\": expected a name"), error);
+	assert_int_equal(rules.count, 0); /* nor the rule before the mistake */
 	assert_int_equal(read_text(&rules, "{", error, sizeof(error)), -EINVAL);
 	assert_int_equal(rules_read(&rules, "/nonexistent/rules", error, sizeof(error)), -ENOENT);
 	assert_int_equal(read_text(&rules, "{ \"socket\": \"/x\" }", error, sizeof(error)), 0);
