@@ -10,8 +10,9 @@
 #include <unistd.h>
 
 #include "access.h"
-#include "hash.h"
 #include "log.h"
+#include "term_set.h"
+#include "words.h"
 
 #define SUBSYSTEM "rules"
 
@@ -31,20 +32,6 @@ struct slot {
 	struct limit limit;
 };
 
-/* What the kernel looks up: a name, a token, a user, a connection, with the terms that it makes true. */
-struct word {
-	UT_hash_handle hh;
-	struct term_set in_kernel, terms;
-	enum kernel_table table;
-	size_t key_size;
-	uint8_t key[sizeof(struct name_key)];
-	/* hashed: */
-	struct word_key {
-		uint32_t table;
-		uint8_t key[sizeof(struct name_key)];
-	} id;
-};
-
 /* A clause with the rule that it came from. */
 struct named_clause {
 	struct clause clause;
@@ -54,7 +41,7 @@ struct named_clause {
 struct terms {
 	struct kernel *kernel;
 	struct slot slots[TERMS_MAX];
-	struct word *words;
+	struct words *words;
 	struct named_clause clauses[CLAUSES_MAX], next[CLAUSES_MAX];
 	size_t clause_count, next_count;
 	unsigned int fresh;
@@ -63,172 +50,35 @@ struct terms {
 	char names[RULES_TEXT_BYTES];
 };
 
-static void set_bit(struct term_set *set, size_t bit)
-{
-	set->bits[bit / 64] |= 1ULL << bit % 64;
-}
-
-static bool has_all(const u64 facts[TERM_WORDS], const struct term_set *need)
-{
-	return (facts[0] & need->bits[0]) == need->bits[0] && (facts[1] & need->bits[1]) == need->bits[1];
-}
-
-static bool has_any(const u64 facts[TERM_WORDS], const struct term_set *set)
-{
-	return (facts[0] & set->bits[0]) | (facts[1] & set->bits[1]);
-}
-
-static bool same_set(const struct term_set *a, const struct term_set *b)
-{
-	return a->bits[0] == b->bits[0] && a->bits[1] == b->bits[1];
-}
-
-static bool is_empty(const struct term_set *set)
-{
-	return !(set->bits[0] | set->bits[1]);
-}
-
 struct terms *terms_new(struct kernel *kernel)
 {
 	struct terms *terms = calloc(1, sizeof(*terms));
 
-	if (terms)
-		terms->kernel = kernel;
-	return terms;
+	if (!terms)
+		return NULL;
+	terms->kernel = kernel;
+	terms->words = words_new(kernel);
+	if (terms->words)
+		return terms;
+	free(terms);
+	return NULL;
 }
 
 void terms_free(struct terms *terms)
 {
-	struct word *word, *next;
-
 	if (!terms)
 		return;
-	HASH_ITER(hh, terms->words, word, next) {
-		HASH_DEL(terms->words, word);
-		free(word);
-	}
+	words_free(terms->words);
 	for (size_t i = 0; i < TERMS_MAX; i++)
 		free(terms->slots[i].text);
 	free(terms);
-}
-
-/* --- words */
-
-static struct word *find_word(const struct terms *terms, enum kernel_table table, const void *key, size_t size)
-{
-	struct word_key id = { .table = table };
-	struct word *word;
-
-	memcpy(id.key, key, size);
-	HASH_FIND(hh, terms->words, &id, sizeof(id), word);
-	return word;
-}
-
-static int add_word(struct terms *terms, enum kernel_table table, const void *key, size_t size, size_t bit)
-{
-	struct word *word = find_word(terms, table, key, size);
-
-	if (!word) {
-		word = calloc(1, sizeof(*word));
-		if (!word)
-			return -ENOMEM;
-		word->table = word->id.table = table;
-		word->key_size = size;
-		memcpy(word->key, key, size);
-		memcpy(word->id.key, key, size);
-		HASH_ADD(hh, terms->words, id, sizeof(word->id), word);
-		if (!word->hh.tbl) {
-			free(word);
-			return -ENOMEM;
-		}
-	}
-	set_bit(&word->terms, bit);
-	return 0;
-}
-
-static struct prefix_key prefix_of(const char *text, size_t length, bool is_kernel_thread)
-{
-	struct prefix_key key = { .length_bits = (u32)(8 * (1 + length)), .is_kernel_thread = is_kernel_thread };
-
-	memcpy(key.comm, text, length);
-	return key;
-}
-
-static int add_name(struct terms *terms, const char *word, bool is_kernel_thread, size_t bit)
-{
-	size_t length = strlen(word);
-	struct name_key name = { .is_kernel_thread = is_kernel_thread };
-	struct prefix_key prefix;
-
-	if (length > 0 && word[length - 1] == '*') {
-		prefix = prefix_of(word, length - 1, is_kernel_thread);
-		return add_word(terms, TABLE_PREFIXES, &prefix, sizeof(prefix), bit);
-	}
-	memcpy(name.comm, word, length);
-	return add_word(terms, TABLE_NAMES, &name, sizeof(name), bit);
-}
-
-/* FNV-1a, as the exec program computes it. */
-static u64 hash_token(const char *token, size_t length)
-{
-	u64 hash = ARGV_HASH_SEED;
-
-	for (size_t i = 0; i < length; i++)
-		hash = (hash ^ (uint8_t)token[i]) * ARGV_HASH_PRIME;
-	return hash;
-}
-
-static u64 argv_key(const char *word)
-{
-	if (strncmp(word, "*/", 2) == 0)
-		return hash_token(word + 2, strlen(word + 2)) ^ ARGV_BASENAME_SALT;
-	return hash_token(word, strlen(word));
-}
-
-static int add_words_of(struct terms *terms, const struct term *term, size_t bit)
-{
-	int err = 0;
-
-	for (size_t i = 0; !err && i < term->word_count; i++) {
-		u64 key = argv_key(term->words[i]);
-
-		err = term->kind == TERM_ARGV ? add_word(terms, TABLE_ARGV, &key, sizeof(key), bit) :
-						add_name(terms, term->words[i], term->kind == TERM_KERNEL_THREAD, bit);
-	}
-	if (term->kind == TERM_USER)
-		err = add_word(terms, TABLE_USERS, &term->user, sizeof(term->user), bit);
-	if (term->kind == TERM_CONNECTION)
-		err = add_word(terms, TABLE_CONNECTIONS, &term->connection, sizeof(term->connection), bit);
-	return err;
-}
-
-/* The kernel finds only the longest prefix, so each one stands for the shorter ones too. */
-static struct term_set terms_of_word(const struct terms *terms, const struct word *word)
-{
-	struct term_set set = word->terms;
-	struct prefix_key key;
-
-	if (word->table != TABLE_PREFIXES || is_empty(&set))
-		return set;
-	memcpy(&key, word->key, sizeof(key));
-	for (size_t length = key.length_bits / 8 - 1; length-- > 0;) {
-		struct prefix_key shorter = prefix_of(key.comm, length, key.is_kernel_thread);
-		const struct word *other = find_word(terms, TABLE_PREFIXES, &shorter, sizeof(shorter));
-
-		for (size_t i = 0; other && i < TERM_WORDS; i++)
-			set.bits[i] |= other->terms.bits[i];
-	}
-	return set;
 }
 
 /* --- a new list */
 
 void terms_begin(struct terms *terms)
 {
-	struct word *word, *next;
-
-	HASH_ITER(hh, terms->words, word, next)
-		word->terms = (struct term_set){ 0 };
+	words_begin(terms->words);
 	for (size_t i = 0; i < TERMS_MAX; i++)
 		terms->slots[i].wanted = false;
 	terms->next_count = 0;
@@ -272,7 +122,7 @@ int terms_add(struct terms *terms, const struct rule *rule, u64 watches)
 		if (bits[i] < 0)
 			return bits[i];
 		terms->slots[bits[i]].wanted = true;
-		err = add_words_of(terms, &rule->terms[i], (size_t)bits[i]);
+		err = words_add(terms->words, &rule->terms[i], (size_t)bits[i]);
 		if (err)
 			return err;
 	}
@@ -283,37 +133,12 @@ int terms_add(struct terms *terms, const struct rule *rule, u64 watches)
 		snprintf(next->rule, sizeof(next->rule), "%s", rule->name);
 		for (size_t t = 0; t < rule->term_count; t++) {
 			if (rule->clauses[i].need >> t & 1)
-				set_bit(&next->clause.need, (size_t)bits[t]);
+				term_set_add(&next->clause.need, (size_t)bits[t]);
 			if (rule->clauses[i].except >> t & 1)
-				set_bit(&next->clause.except, (size_t)bits[t]);
+				term_set_add(&next->clause.except, (size_t)bits[t]);
 		}
 	}
 	return 0;
-}
-
-static int push_words(struct terms *terms)
-{
-	struct word *word, *next;
-	int err = 0;
-
-	HASH_ITER(hh, terms->words, word, next) {
-		struct term_set now = terms_of_word(terms, word);
-		int failed = 0;
-
-		if (!same_set(&now, &word->in_kernel))
-			failed = kernel_table_set(terms->kernel, word->table, word->key, is_empty(&now) ? NULL : &now);
-		if (failed)
-			err = failed;
-		else
-			word->in_kernel = now;
-	}
-	HASH_ITER(hh, terms->words, word, next) {
-		if (!is_empty(&word->terms) || !is_empty(&word->in_kernel))
-			continue;
-		HASH_DEL(terms->words, word);
-		free(word);
-	}
-	return err;
 }
 
 static int push_limits(struct terms *terms, struct rule_settings *settings)
@@ -357,11 +182,11 @@ static void gate_argv(struct terms *terms, struct rule_settings *settings)
 		const struct clause *clause = &terms->next[i].clause;
 		struct term_set names = { 0 };
 
-		if (!has_any(clause->need.bits, &settings->argv) && !has_any(clause->except.bits, &settings->argv))
+		if (!term_set_has_any(&clause->need, &settings->argv) && !term_set_has_any(&clause->except, &settings->argv))
 			continue;
 		for (size_t w = 0; w < TERM_WORDS; w++)
 			names.bits[w] = clause->need.bits[w] & settings->names.bits[w];
-		settings->argv_always |= is_empty(&names);
+		settings->argv_always |= term_set_is_empty(&names);
 		for (size_t w = 0; w < TERM_WORDS; w++)
 			settings->argv_gate.bits[w] |= names.bits[w];
 	}
@@ -389,7 +214,7 @@ static void collect_kinds(const struct terms *terms, struct rule_settings *setti
 
 	for (size_t i = 0; i < TERMS_MAX; i++)
 		if (terms->slots[i].state == SLOT_USED)
-			set_bit(sets[terms->slots[i].kind], i);
+			term_set_add(sets[terms->slots[i].kind], i);
 }
 
 int terms_commit(struct terms *terms, unsigned int *fresh)
@@ -400,7 +225,7 @@ int terms_commit(struct terms *terms, unsigned int *fresh)
 	give_up_unwanted(terms);
 	collect_kinds(terms, &settings);
 	gate_argv(terms, &settings);
-	err = push_words(terms);
+	err = words_push(terms->words);
 	failed = push_limits(terms, &settings);
 	err = failed ? failed : err;
 	failed = push_clauses(terms, &settings);
@@ -439,14 +264,6 @@ bool terms_have(const struct terms *terms, enum term_kind kind)
 
 /* --- processes that exist already */
 
-static void add_facts_of(const struct terms *terms, u64 key, struct term_set *facts)
-{
-	const struct word *word = find_word(terms, TABLE_ARGV, &key, sizeof(key));
-
-	for (size_t i = 0; word && i < TERM_WORDS; i++)
-		facts->bits[i] |= word->terms.bits[i];
-}
-
 static void find_argv_of(struct terms *terms, pid_t pid, char *buffer)
 {
 	struct term_set facts = { 0 };
@@ -462,15 +279,10 @@ static void find_argv_of(struct terms *terms, pid_t pid, char *buffer)
 	size = read(fd, buffer, ARGV_BYTES);
 	close(fd);
 	for (ssize_t at = 0, length; at < size; at += length + 1) {
-		const char *slash;
-
 		length = (ssize_t)strnlen(buffer + at, (size_t)(size - at));
-		slash = memrchr(buffer + at, '/', (size_t)length);
-		add_facts_of(terms, hash_token(buffer + at, (size_t)length), &facts);
-		slash = slash ? slash + 1 : buffer + at;
-		add_facts_of(terms, hash_token(slash, (size_t)(buffer + at + length - slash)) ^ ARGV_BASENAME_SALT, &facts);
+		words_of_argument(terms->words, buffer + at, (size_t)length, &facts);
 	}
-	if (!is_empty(&facts) && access_process_key(pid, &key) == 0)
+	if (!term_set_is_empty(&facts) && access_process_key(pid, &key) == 0)
 		kernel_table_set(terms->kernel, TABLE_ARGV_FOUND, &key, &facts);
 }
 
@@ -497,17 +309,17 @@ const char *terms_rules_of(struct terms *terms, const u64 facts[TERM_WORDS])
 	const char *last = "";
 	size_t at = 0;
 
-	if (is_empty(&set))
+	if (term_set_is_empty(&set))
 		return "";
-	if (same_set(&set, &terms->named_for))
+	if (term_set_same(&set, &terms->named_for))
 		return terms->names;
 	terms->names[0] = '\0';
 	for (size_t i = 0; i < terms->clause_count; i++) {
 		const struct named_clause *clause = &terms->clauses[i];
 
 		/* the clauses of a rule stand together; a selection by name on the command line has no name */
-		if (!clause->rule[0] || strcmp(clause->rule, last) == 0 || !has_all(facts, &clause->clause.need) ||
-		    has_any(facts, &clause->clause.except) || at + strlen(clause->rule) + 2 > sizeof(terms->names))
+		if (!clause->rule[0] || strcmp(clause->rule, last) == 0 || !term_set_has_all(&set, &clause->clause.need) ||
+		    term_set_has_any(&set, &clause->clause.except) || at + strlen(clause->rule) + 2 > sizeof(terms->names))
 			continue;
 		last = clause->rule;
 		at += (size_t)sprintf(terms->names + at, "%s%s", at ? ";" : "", last);
