@@ -84,6 +84,22 @@ class Names(RuleTest):
         self.until(lambda: len(reporter.task(tgid=comes.pid)) > others + 3, "ticks")
         self.assertEqual(len(reporter.task(tgid=leaves.pid)), seen)
 
+    def test_children_of_a_shell(self):
+        """They are judged by what they execute, not by the shell's name."""
+        named_so = self.shell("rule-exact", script=f"sleep 1000 & {named('rule-other-one')} -c '{IDLE}' & wait")
+        other = self.shell("rule-sh", script=f"sleep 1000 & {named('rule-exact')} -c '{IDLE}' & wait")
+        child = self.until(lambda: [p for p in self.children(other.pid) if Stat(p).comm == b"rule-exact"], "the child")[0]
+        reporter = self.reporter("-i", "0.2", "--metrics", "task_state", "-r", "exact")
+        late = self.shell("rule-sh", script=f"sleep 1000 & {named('rule-exact')} -c '{IDLE}' & wait")
+        late_child = self.until(lambda: [p for p in self.children(late.pid) if Stat(p).comm == b"rule-exact"], "the child")[0]
+        self.until(lambda: {row["tgid"] for row in reporter.task()} >= {named_so.pid, child, late_child}, "rows")
+        self.assertEqual({row["tgid"] for row in reporter.task()} & ({other.pid, late.pid} | self.children(named_so.pid)), set())
+
+    @staticmethod
+    def children(pid):
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+            return set(map(int, f.read().split()))
+
     def test_rename(self):
         """The name of the process decides, also when it takes another; that of a thread never does."""
         rename = "import ctypes,signal,threading,time\n" \
@@ -247,6 +263,12 @@ class Known(RuleTest):
         "postgresql": ("postgres", "-D", "/var/lib/postgresql"), "redis": ("redis-server", "*:6379"), "nginx": ("nginx",),
         "apache": ("apache2", "-k", "start"), "haproxy": ("haproxy", "-Ws"),
     }
+
+    def test_each_is_tested(self):
+        with open(KNOWN_APPS, encoding="utf-8") as f:
+            rules = json.load(f)["rules"]
+        self.assertEqual({*self.STAND_INS, "kernel"}, set(rules))
+        self.assertGreater(len(self.STAND_INS["kafka"][2]), 8192)
 
     def test_each_selects_its_own(self):
         processes = {rule: self.shell(words[0], *words) for rule, words in self.STAND_INS.items()}
