@@ -72,6 +72,8 @@ static __always_inline void handle_fork(struct task_struct *parent, struct task_
 		verdict.facts = state->facts; /* its name and argv are its parent's until it executes something */
 		remove_terms(&verdict.facts, &rules.connections);
 		remove_terms(&verdict.facts, &rules.limits);
+		remove_terms(&verdict.facts, &rules.descent);
+		add_terms(&verdict.facts, &state->hands_down);
 	}
 	decide(&verdict, child);
 	state = apply_verdict(child, &verdict);
@@ -100,6 +102,8 @@ static __always_inline void retire_thread(struct process_state *state, struct ta
 		u64 old_start = thread->start_time_ns;
 
 		fill_thread(record, thread, task, watches & settings.threads, bpf_ktime_get_boot_ns());
+		record->facts[0] = state->facts.bits[0];
+		record->facts[1] = state->facts.bits[1];
 		record->type = RECORD_END;
 		record->flags = RECORD_THREAD | RECORD_RETIRED;
 		record->tid = old_tid;
@@ -118,11 +122,38 @@ static __always_inline struct process_state *judge_program(struct process_state 
 	u32 user = SCRATCH_EXEC;
 	struct workspace *space = bpf_map_lookup_elem(&scratch, &user);
 
+	if (state) {
+		facts = state->facts;
+		keep_terms(&facts, &rules.descent);
+	}
 	add_name_facts(&facts, task->comm, task);
 	add_user_facts(&facts, task);
 	if (space)
 		add_argv_facts(&facts, task, space->argv);
 	return judge_by(facts, state, task);
+}
+
+/* The name that a process had before it executed something is told when nobody knows yet who will watch it. */
+static __always_inline void note_old_name(struct task_struct *task)
+{
+	struct old_name name = {};
+	u32 tid = task->pid;
+
+	if (is_empty(&rules.used))
+		return;
+	bpf_probe_read_kernel_str(name.comm, sizeof(name.comm), task->comm);
+	bpf_map_update_elem(&old_names, &tid, &name, BPF_ANY);
+}
+
+static __always_inline void take_old_name(struct task_struct *task, char *comm)
+{
+	u32 tid = task->pid;
+	struct old_name *name = bpf_map_lookup_elem(&old_names, &tid);
+
+	if (!name)
+		return;
+	__builtin_memcpy(comm, name->comm, sizeof(name->comm));
+	bpf_map_delete_elem(&old_names, &tid);
 }
 
 static __always_inline void handle_exec(struct task_struct *task, pid_t old_pid)
@@ -136,6 +167,8 @@ static __always_inline void handle_exec(struct task_struct *task, pid_t old_pid)
 		__builtin_memcpy(old_comm, state->comm, sizeof(old_comm));
 		if (old_pid != task->pid)
 			retire_thread(state, task, before);
+	} else if (!is_empty(&rules.used)) {
+		take_old_name(task, old_comm);
 	}
 	state = judge_program(state, task);
 	watches = state ? visible_to(state, task) : 0;
@@ -155,8 +188,11 @@ static __always_inline void handle_rename(struct task_struct *task, const char *
 	u64 watches;
 
 	/* exec renames too; its own event tells more */
-	if (BPF_CORE_READ_BITFIELD(task, in_execve))
+	if (BPF_CORE_READ_BITFIELD(task, in_execve)) {
+		if (!state)
+			note_old_name(task);
 		return;
+	}
 	watches = state ? visible_to(state, task->group_leader) : 0;
 	if (!is_leader) {
 		emit_event(RECORD_RENAME, RECORD_THREAD, watches & settings.threads, task, 0, comm, task->comm);

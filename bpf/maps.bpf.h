@@ -31,6 +31,7 @@ struct process_state {
 	u64 threads_begun; /* that lived when the watch began, or were created since */
 	char comm[TASK_COMM_BYTES];
 	struct term_set facts; /* terms of rules that hold for it */
+	struct term_set hands_down; /* terms that its children get of it */
 	struct thread_remains remains;
 	/* what was sent last: counters never go back, and CPU time never grows faster than time */
 	u64 time_ns;
@@ -204,6 +205,18 @@ struct {
 	__type(key, struct pid_key);
 	__type(value, struct term_set);
 } argv_found SEC(".maps") __weak;
+
+/* Names of processes that nobody watches and that execute something, between its renaming and the end of exec. */
+struct old_name {
+	char comm[TASK_COMM_BYTES];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u32); /* tid */
+	__type(value, struct old_name);
+} old_names SEC(".maps") __weak;
 
 /* Watches that see only one user's tasks. */
 struct {

@@ -30,6 +30,12 @@ static __always_inline void add_terms(struct term_set *to, const struct term_set
 	to->bits[1] |= terms->bits[1];
 }
 
+static __always_inline void keep_terms(struct term_set *of, const struct term_set *terms)
+{
+	of->bits[0] &= terms->bits[0];
+	of->bits[1] &= terms->bits[1];
+}
+
 static __always_inline void remove_terms(struct term_set *from, const struct term_set *terms)
 {
 	from->bits[0] &= ~terms->bits[0];
@@ -116,7 +122,7 @@ static __always_inline void add_argv_facts(struct term_set *facts, struct task_s
 /* --- from facts to watches */
 
 struct clause_walk {
-	struct term_set facts;
+	struct term_set facts, hands_down;
 	u64 watches;
 };
 
@@ -129,20 +135,18 @@ static long visit_clause(u32 index, struct clause_walk *walk)
 		return 1;
 	if ((walk->facts.bits[0] & clause->need.bits[0]) == clause->need.bits[0] &&
 	    (walk->facts.bits[1] & clause->need.bits[1]) == clause->need.bits[1] &&
-	    !any_of(&walk->facts, &clause->except))
+	    !any_of(&walk->facts, &clause->except)) {
 		walk->watches |= clause->watches;
+		add_terms(&walk->hands_down, &clause->hands_down);
+	}
 	return 0;
 }
 
-/** The watches whose rules select a process of which these terms hold. */
-static __always_inline u64 watches_by_rule(const struct term_set *facts)
+/** The watches whose rules select a process of which the terms in `walk` hold, and what it hands down. */
+static __always_inline void judge_by_rules(struct clause_walk *walk)
 {
-	struct clause_walk walk = { .facts = *facts };
-
-	if (is_empty(facts))
-		return 0;
-	bpf_loop(rules.clause_count, visit_clause, &walk, 0);
-	return walk.watches;
+	if (!is_empty(&walk->facts))
+		bpf_loop(rules.clause_count, visit_clause, walk, 0);
 }
 
 #endif

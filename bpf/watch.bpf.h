@@ -127,7 +127,7 @@ static __always_inline void remember_dumpable(struct process_state *state, struc
 /** Which watches select a process, and what that was decided by. */
 struct verdict {
 	u64 watches, inherited;
-	struct term_set facts;
+	struct term_set facts, hands_down;
 };
 
 /**
@@ -157,6 +157,7 @@ static __always_inline struct process_state *apply_verdict(struct task_struct *l
 	state->watches = verdict->watches;
 	state->inherited = verdict->inherited;
 	state->facts = verdict->facts;
+	state->hands_down = verdict->hands_down;
 	state->generation = settings.generation;
 	remember_dumpable(state, leader);
 	return state;
@@ -165,9 +166,15 @@ static __always_inline struct process_state *apply_verdict(struct task_struct *l
 /** All that selects a process, given the terms that hold for it. */
 static __always_inline void decide(struct verdict *verdict, struct task_struct *leader)
 {
+	struct clause_walk walk = {};
+
+	keep_terms(&verdict->facts, &rules.used);
+	walk.facts = verdict->facts;
+	judge_by_rules(&walk);
+	verdict->hands_down = walk.hands_down;
 	verdict->inherited &= settings.children;
 	verdict->watches = settings.all | verdict->inherited | watches_by_pid(leader->tgid, leader->start_boottime) |
-			   watches_by_rule(&verdict->facts);
+			   walk.watches;
 }
 
 /** A fact about a process has changed: judge it by what is known, and return its state. */
@@ -197,17 +204,20 @@ static __always_inline void find_facts(struct term_set *facts, struct process_st
 }
 
 /*
- * What a rule has selected hands its watches down to the children that exist already. A pass comes to parents first, as long
+ * What a watched process hands down to the children that exist already. A pass comes to parents first, as long
  * as numbers have not begun anew between the two.
  */
-static __always_inline u64 watches_of_parent(struct task_struct *leader)
+static __always_inline void inherit_from_parent(struct verdict *verdict, struct task_struct *leader)
 {
 	struct process_state *parent;
 
-	if (!settings.children)
-		return 0;
+	if (!settings.children && is_empty(&rules.descent))
+		return;
 	parent = bpf_task_storage_get(&processes, leader->real_parent->group_leader, NULL, 0);
-	return parent && parent->generation == settings.generation ? parent->watches & settings.children : 0;
+	if (!parent || parent->generation != settings.generation)
+		return;
+	verdict->inherited |= parent->watches & settings.children;
+	add_terms(&verdict->facts, &parent->hands_down);
 }
 
 /** Judge a process that exists already, if the watches have changed since it was judged last. */
@@ -221,7 +231,8 @@ static __always_inline struct process_state *judge(struct task_struct *leader)
 	if (!state && !settings.judging)
 		return NULL;
 	find_facts(&verdict.facts, state, leader);
-	verdict.inherited = (state ? state->inherited : 0) | watches_by_ancestor(leader) | watches_of_parent(leader);
+	verdict.inherited = (state ? state->inherited : 0) | watches_by_ancestor(leader);
+	inherit_from_parent(&verdict, leader);
 	decide(&verdict, leader);
 	return apply_verdict(leader, &verdict);
 }

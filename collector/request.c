@@ -117,7 +117,6 @@ static int read_rules(const struct requests *requests, struct session *session, 
 			return -EINVAL;
 		}
 		strcpy(spec->rules[spec->rule_count++], rule->name);
-		spec->children |= rule->children;
 	}
 	for (size_t i = 0; i < subscribe->n_names; i++) {
 		if (!rule_valid_name(subscribe->names[i])) {

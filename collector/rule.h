@@ -14,9 +14,9 @@
 #define RULE_TERMS_MAX 64
 #define RULE_CLAUSES_MAX 64
 
-enum term_kind { TERM_NAME, TERM_KERNEL_THREAD, TERM_ARGV, TERM_USER, TERM_CONNECTION, TERM_LIMIT, TERM_KINDS };
+enum term_kind { TERM_NAME, TERM_KERNEL_THREAD, TERM_ARGV, TERM_USER, TERM_CONNECTION, TERM_LIMIT, TERM_DESCENT, TERM_KINDS };
 
-/** One condition on a process. */
+/** One condition on a process. TERM_DESCENT: a process that the same rule selects has started it; rules that follow children imply it. */
 struct term {
 	enum term_kind kind;
 	char *text;   /* canonical, for people too; terms with the same text are the same */

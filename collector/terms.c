@@ -109,12 +109,61 @@ static int slot_of(struct terms *terms, const struct term *term)
 	return free_slot;
 }
 
+/* A rule that changes begins anew: what its earlier self handed down is gone. */
+static char *descent_text(const struct rule *rule)
+{
+	size_t size;
+	char *text = NULL;
+	FILE *stream = open_memstream(&text, &size);
+
+	if (!stream)
+		return NULL;
+	fprintf(stream, "started by %s:", rule->name);
+	for (size_t i = 0; i < rule->term_count; i++)
+		fprintf(stream, " %s;", rule->terms[i].text);
+	for (size_t i = 0; i < rule->clause_count; i++)
+		fprintf(stream, " %llx/%llx", (unsigned long long)rule->clauses[i].need, (unsigned long long)rule->clauses[i].except);
+	if (fclose(stream) == 0)
+		return text;
+	free(text);
+	return NULL;
+}
+
+/* The term that holds for children of what the rule selects. */
+static int descent_slot(struct terms *terms, const struct rule *rule)
+{
+	struct term term = { .kind = TERM_DESCENT, .text = descent_text(rule) };
+	int slot = term.text ? slot_of(terms, &term) : -ENOMEM;
+
+	if (slot >= 0)
+		terms->slots[slot].wanted = true;
+	free(term.text);
+	return slot;
+}
+
+static struct named_clause *add_clause(struct terms *terms, const struct rule *rule, u64 watches)
+{
+	struct named_clause *next = &terms->next[terms->next_count++];
+
+	*next = (struct named_clause){ .clause.watches = watches };
+	snprintf(next->rule, sizeof(next->rule), "%s", rule->name);
+	return next;
+}
+
 int terms_add(struct terms *terms, const struct rule *rule, u64 watches)
 {
+	struct term_set hands_down = { 0 };
 	int bits[RULE_TERMS_MAX];
 
-	if (terms->next_count + rule->clause_count > CLAUSES_MAX)
+	if (terms->next_count + rule->clause_count + rule->children > CLAUSES_MAX)
 		return -E2BIG;
+	if (rule->children) {
+		int slot = descent_slot(terms, rule);
+
+		if (slot < 0)
+			return slot;
+		term_set_add(&hands_down, (size_t)slot);
+	}
 	for (size_t i = 0; i < rule->term_count; i++) {
 		int err;
 
@@ -127,16 +176,20 @@ int terms_add(struct terms *terms, const struct rule *rule, u64 watches)
 			return err;
 	}
 	for (size_t i = 0; i < rule->clause_count; i++) {
-		struct named_clause *next = &terms->next[terms->next_count++];
+		struct named_clause *next = add_clause(terms, rule, watches);
 
-		*next = (struct named_clause){ .clause.watches = watches };
-		snprintf(next->rule, sizeof(next->rule), "%s", rule->name);
+		next->clause.hands_down = hands_down;
 		for (size_t t = 0; t < rule->term_count; t++) {
 			if (rule->clauses[i].need >> t & 1)
 				term_set_add(&next->clause.need, (size_t)bits[t]);
 			if (rule->clauses[i].except >> t & 1)
 				term_set_add(&next->clause.except, (size_t)bits[t]);
 		}
+	}
+	if (rule->children) {
+		struct named_clause *next = add_clause(terms, rule, watches);
+
+		next->clause.need = next->clause.hands_down = hands_down;
 	}
 	return 0;
 }
@@ -210,11 +263,15 @@ static void collect_kinds(const struct terms *terms, struct rule_settings *setti
 		[TERM_NAME] = &settings->names,       [TERM_KERNEL_THREAD] = &settings->names,
 		[TERM_ARGV] = &settings->argv,        [TERM_USER] = &settings->users,
 		[TERM_CONNECTION] = &settings->connections, [TERM_LIMIT] = &settings->limits,
+		[TERM_DESCENT] = &settings->descent,
 	};
 
-	for (size_t i = 0; i < TERMS_MAX; i++)
-		if (terms->slots[i].state == SLOT_USED)
-			term_set_add(sets[terms->slots[i].kind], i);
+	for (size_t i = 0; i < TERMS_MAX; i++) {
+		if (terms->slots[i].state != SLOT_USED)
+			continue;
+		term_set_add(sets[terms->slots[i].kind], i);
+		term_set_add(&settings->used, i);
+	}
 }
 
 int terms_commit(struct terms *terms, unsigned int *fresh)

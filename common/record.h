@@ -216,6 +216,7 @@ struct term_set {
 
 struct clause {
 	struct term_set need, except;
+	struct term_set hands_down; /* terms of kind descent that hold for the children of what it selects */
 	u64 watches;
 };
 
@@ -249,7 +250,8 @@ struct limit {
 
 /** What the rules in use ask the programs to find out. */
 struct rule_settings {
-	struct term_set names, argv, users, connections, limits; /* terms of each kind */
+	struct term_set names, argv, users, connections, limits, descent; /* terms of each kind */
+	struct term_set used; /* all of them: other bits are of terms that were given up */
 	struct term_set argv_gate; /* names of which argv is looked at */
 	u32 argv_always;           /* argv of every program is */
 	u32 clause_base;           /* where the clauses begin: a new list is written beside the old one */

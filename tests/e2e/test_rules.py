@@ -53,6 +53,11 @@ class RuleTest(SharedCollector):
         self.assertEqual({row["tgid"] for row in reporter.task()} & {p.pid for p in unwanted}, set())
         return reporter
 
+    @staticmethod
+    def children(pid):
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+            return set(map(int, f.read().split()))
+
     def is_selected(self, reporter, process):
         """By the rows of a tick that begins after this call."""
         seen = len(reporter.task(tgid=process.pid))
@@ -80,6 +85,10 @@ class Names(RuleTest):
         self.until(lambda: Stat(leaves.pid).comm == b"sleep", "the other program")
         self.open_fifo("come")
         self.until(lambda: reporter.task(tgid=comes.pid), "the new one")
+        event, = self.until(lambda: reporter.events(event="exec", tgid=comes.pid), "its event")
+        self.assertEqual((event["comm"], event["detail"]), ("rule-exact", "from=rule-before"))
+        event, = reporter.events(event="exec", tgid=leaves.pid)
+        self.assertEqual((event["comm"], event["detail"]), ("sleep", "from=rule-exact"))
         seen, others = len(reporter.task(tgid=leaves.pid)), len(reporter.task(tgid=comes.pid))
         self.until(lambda: len(reporter.task(tgid=comes.pid)) > others + 3, "ticks")
         self.assertEqual(len(reporter.task(tgid=leaves.pid)), seen)
@@ -94,11 +103,6 @@ class Names(RuleTest):
         late_child = self.until(lambda: [p for p in self.children(late.pid) if Stat(p).comm == b"rule-exact"], "the child")[0]
         self.until(lambda: {row["tgid"] for row in reporter.task()} >= {named_so.pid, child, late_child}, "rows")
         self.assertEqual({row["tgid"] for row in reporter.task()} & ({other.pid, late.pid} | self.children(named_so.pid)), set())
-
-    @staticmethod
-    def children(pid):
-        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
-            return set(map(int, f.read().split()))
 
     def test_rename(self):
         """The name of the process decides, also when it takes another; that of a thread never does."""
@@ -163,14 +167,23 @@ class Combined(RuleTest):
         self.selected("not", self.shell("rule-n"), self.shell("rule-now"), unwanted=(self.shell("rule-no"),))
 
     def test_children(self):
-        """Of a rule that follows them: also those of a parent that has died."""
-        parent = self.shell("rule-parent", script=f"{named('rule-child')} -c '{IDLE}' & wait")
-        reporter = self.selected("family", parent)
-        child = self.until(lambda: [r for r in reporter.task() if r["comm"] == "rule-child"], "its child")[0]["tgid"]
-        os.kill(parent.pid, signal.SIGKILL)
-        parent.wait()
-        seen = len(reporter.task(tgid=child))
-        self.until(lambda: len(reporter.task(tgid=child)) > seen + 2, "rows of the orphan")
+        """Of a rule that follows them: also those of a parent that has died, of before and after, to any depth. Their rows name the
+        rule. Those of another rule in the same subscription are not followed."""
+        family = f"{named('rule-child')} -c '{named('rule-grandchild')} -c \"{IDLE}\" & wait' & wait"
+        old, plain = self.shell("rule-parent", script=family), self.shell("rule-exact", script="sleep 1000 & wait")
+        child = self.until(lambda: [r for r in self.children(old.pid) if Stat(r).comm == b"rule-child"], "its child")[0]
+        grandchild = self.until(lambda: [r for r in self.children(child) if Stat(r).comm == b"rule-grandchild"], "its child's child")[0]
+        reporter = self.reporter("-i", "0.2", "--metrics", "task_state", "-r", "family,exact")
+        new = self.shell("rule-parent", script=family)
+        self.until(lambda: len({r["tgid"] for r in reporter.task() if r["comm"] == "rule-grandchild"}) == 2, "grandchildren")
+        self.until(lambda: reporter.task(tgid=plain.pid), "the other rule")
+        self.assertLessEqual({old.pid, new.pid, child, grandchild}, {r["tgid"] for r in reporter.task()})
+        self.assertEqual({r["rules"] for r in reporter.task() if r["tgid"] != plain.pid}, {"family"})
+        self.assertEqual([r for r in reporter.task(ppid=plain.pid) if r["comm"] == "sleep"], [])
+        os.kill(old.pid, signal.SIGKILL)
+        old.wait()
+        seen = len(reporter.task(tgid=grandchild))
+        self.until(lambda: len(reporter.task(tgid=grandchild)) > seen + 2, "rows of the orphan")
 
     def test_kernel_threads(self):
         """By flag and name; a process with such a name is none."""
@@ -359,6 +372,47 @@ class Configuration(Test):
         seen, others = len(reporter.task(tgid=argv.pid)), len(reporter.task(tgid=new.pid))
         self.until(lambda: len(reporter.task(tgid=new.pid)) > others + 3, "ticks")
         self.assertLessEqual(len(reporter.task(tgid=argv.pid)), seen + 1)
+
+    def reload(self, rules):
+        count = self.server.stderr.count("reloaded")
+        self.write(rules)
+        self.server.kill(signal.SIGHUP)
+        self.until(lambda: self.server.stderr.count("reloaded") > count, "the reload")
+
+    def ticks_without(self, reporter, process, witness):
+        """Some ticks pass in which the witness has rows; the process has none, but for one that was on its way."""
+        seen, others = len(reporter.task(tgid=process)), len(reporter.task(tgid=witness))
+        self.until(lambda: len(reporter.task(tgid=witness)) > others + 3, "ticks")
+        self.assertLessEqual(len(reporter.task(tgid=process)), seen + 1)
+
+    def test_reload_of_children(self):
+        """A rule that begins to follow children, or ends to, of those that exist."""
+        self.server = self.collector(config={"known_apps": KNOWN_APPS, "rules": {"one": {"comm": "rule-one"}}})
+        self.path = os.path.join(os.path.dirname(self.server.socket), "collector.json")
+        parent = self.workload(named("rule-one"), "-c", "sleep 1000 & echo child=$!; wait")
+        child = parent.fact("child")
+        self.until(lambda: Stat(child).comm == b"sleep", "its program")
+        reporter = self.reporter("-i", "0.2", "-m", "task", "-r", "one")
+        self.until(lambda: len(reporter.task(tgid=parent.pid)) > 2, "rows")
+        self.assertEqual(reporter.task(tgid=child), [])
+        self.reload({"one": {"comm": "rule-one", "children": True}})
+        self.until(lambda: reporter.task(tgid=child), "the child")
+        self.assertEqual(reporter.task(tgid=child)[0]["rules"], "one")
+        self.reload({"one": {"comm": "rule-one"}})
+        self.ticks_without(reporter, child, parent.pid)
+
+    def test_reload_again_and_again(self):
+        """What a process was known for by a rule that has gone is not taken for what a new rule asks."""
+        rules = {"one": {"argv": "--first"}, "witness": {"comm": "rule-witness"}}
+        self.server = self.collector(config={"known_apps": KNOWN_APPS, "rules": rules})
+        self.path = os.path.join(os.path.dirname(self.server.socket), "collector.json")
+        first = self.workload(named("rule-first"), "-c", IDLE, "x", "--first")
+        witness = self.workload(named("rule-witness"), "-c", IDLE)
+        reporter = self.reporter("-i", "0.2", "-m", "task", "-r", "one,witness")
+        self.until(lambda: reporter.task(tgid=first.pid) and reporter.task(tgid=witness.pid), "rows")
+        for condition in ({"comm": "rule-nobody"}, {"argv": "--second"}, {"user": 7}, {"argv": "--third"}, {"connection": {"port": 9}}):
+            self.reload({**rules, "one": condition})
+            self.ticks_without(reporter, first.pid, witness.pid)
 
     def test_64_watches(self):
         """One more is refused, and nobody else notices; those that are alike share one."""
