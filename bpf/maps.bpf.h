@@ -21,6 +21,7 @@ struct thread_remains {
 
 /* One per watched process, in its main thread's storage. Freed with that thread, or moved on by exec. */
 struct process_state {
+	struct term_set facts; /* terms of rules that hold for it; first, for kernel_facts_of() of the collector */
 	u64 watches;   /* the verdict */
 	u64 inherited; /* the part of it that came from the parent */
 	u32 generation; /* of the settings under which it was judged */
@@ -30,7 +31,6 @@ struct process_state {
 	u32 handed_over; /* by exec of another thread: the process goes on with that one's state */
 	u64 threads_begun; /* that lived when the watch began, or were created since */
 	char comm[TASK_COMM_BYTES];
-	struct term_set facts; /* terms of rules that hold for it */
 	struct term_set hands_down; /* terms that its children get of it */
 	struct thread_remains remains;
 	/* what was sent last: counters never go back, and CPU time never grows faster than time */

@@ -4,9 +4,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -162,6 +164,24 @@ int access_process(const struct client *client, pid_t pid, struct pid_key *key)
 	err = access_start_ticks(stat, &key->start_ticks);
 	if (!err && !client->sees_all && !is_own(client, pid, status))
 		err = -EACCES;
+	return err;
+}
+
+/* Where it still lives after the check, it is the one that was checked. */
+int access_open_process(const struct client *client, pid_t pid)
+{
+	int fd = pidfd_open(pid, 0), err = fd < 0 ? -ESRCH : 0;
+	struct pollfd end = { .fd = fd, .events = POLLIN };
+	struct pid_key key;
+
+	if (!err)
+		err = access_process(client, pid, &key);
+	if (!err && poll(&end, 1, 0) != 0)
+		err = -ESRCH;
+	if (!err)
+		return fd;
+	if (fd >= 0)
+		close(fd);
 	return err;
 }
 

@@ -30,6 +30,12 @@ int access_identify(int fd, const struct config *config, struct client *client);
  */
 int access_process(const struct client *client, pid_t pid, struct pid_key *key);
 
+/**
+ * May the client see this process? Returns a file descriptor of it (pidfd_open(2)), which means the same process for ever, or -ESRCH, -EINVAL
+ * and -EACCES as access_process().
+ */
+int access_open_process(const struct client *client, pid_t pid);
+
 /** The identity of a process, whoever asks; -ESRCH if there is none. */
 int access_process_key(pid_t pid, struct pid_key *key);
 

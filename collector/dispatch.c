@@ -166,6 +166,15 @@ struct feed *dispatch_find(struct dispatch *dispatch, const struct session *sess
 	return NULL;
 }
 
+bool dispatch_explains(const struct dispatch *dispatch, const struct session *session)
+{
+	for (size_t i = 0; i < dispatch->feed_count; i++)
+		if (feed_has(dispatch->feeds[i], session) &&
+		    watch_explains(dispatch->watches, feed_spec(dispatch->feeds[i])->watch))
+			return true;
+	return false;
+}
+
 size_t dispatch_feed_count(const struct dispatch *dispatch)
 {
 	return dispatch->feed_count;

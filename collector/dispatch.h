@@ -5,6 +5,7 @@
 #ifndef TASKMON_DISPATCH_H
 #define TASKMON_DISPATCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "feed.h"
@@ -32,6 +33,9 @@ void dispatch_leave_all(struct dispatch *dispatch, struct session *session);
 
 /** A feed by its id, if the session has joined it; else NULL. */
 struct feed *dispatch_find(struct dispatch *dispatch, const struct session *session, uint32_t id);
+
+/** Has the session a subscription that says which of all rules select a process? Then all rules are in use. */
+bool dispatch_explains(const struct dispatch *dispatch, const struct session *session);
 
 /** All feeds, in no order. */
 size_t dispatch_feed_count(const struct dispatch *dispatch);

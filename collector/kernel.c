@@ -340,6 +340,20 @@ void kernel_table_clear(struct kernel *kernel, enum kernel_table table)
 			break;
 }
 
+int kernel_facts_of(const struct kernel *kernel, int pidfd, struct term_set *facts)
+{
+	const struct bpf_map *map = kernel->bpf->maps.processes;
+	size_t size = bpf_map__value_size(map);
+	void *state = malloc(size);
+	int err = state ? bpf_map__lookup_elem(map, &pidfd, sizeof(pidfd), state, size, 0) : -ENOMEM;
+
+	*facts = (struct term_set){ 0 };
+	if (!err)
+		memcpy(facts, state, sizeof(*facts)); /* the first of its members */
+	free(state);
+	return err == -ENOENT ? 0 : err;
+}
+
 struct rule_settings *kernel_rules(struct kernel *kernel)
 {
 	return &kernel->bpf->bss->rules;

@@ -71,6 +71,9 @@ void kernel_table_clear(struct kernel *kernel, enum kernel_table table);
 /** What the programs shall find out for rules. */
 struct rule_settings *kernel_rules(struct kernel *kernel);
 
+/** Terms that hold for the process of a pidfd, as it was judged last; none if nothing is known of it. A negative errno. */
+int kernel_facts_of(const struct kernel *kernel, int pidfd, struct term_set *facts);
+
 /** Look at all open sockets: whose owners have connections that a rule asks for? */
 void kernel_find_connections(struct kernel *kernel);
 

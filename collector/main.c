@@ -125,7 +125,8 @@ static int serve(struct collector *collector)
 	int err;
 
 	collector->requests =
-		(struct requests){ collector->kernel, collector->dispatch, &collector->sampler, &collector->rules };
+		(struct requests){ collector->kernel, collector->dispatch, &collector->sampler, &collector->rules,
+				     collector->watches };
 	err = watch_signals(collector);
 	if (!err)
 		err = sampler_start(&collector->sampler, &collector->loop, collector->kernel, collector->watches,

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "explain.h"
 #include "metric.h"
 #include "wire.h"
 
@@ -130,6 +131,20 @@ static int read_rules(const struct requests *requests, struct session *session, 
 	return 0;
 }
 
+/* `err`: as access_process() says it */
+static void refuse_process(struct session *session, uint32_t request, uint32_t pid, int err)
+{
+	if (err == -EACCES)
+		session_refuse_process(session, TASKMON__ERROR__CODE__DENIED, request, pid,
+				       "process %u is not yours to see (only root and members of the collector's group "
+				       "see the processes of others)", pid);
+	else if (err == -EINVAL)
+		session_refuse_process(session, TASKMON__ERROR__CODE__NO_SUCH_PROCESS, request, pid,
+				       "%u is a thread, not a process", pid);
+	else
+		session_refuse_process(session, TASKMON__ERROR__CODE__NO_SUCH_PROCESS, request, pid, "no process %u", pid);
+}
+
 /* Which processes; tells the client what is wrong with them. */
 static int read_selection(const struct requests *requests, struct session *session, const Taskmon__Subscribe *subscribe,
 			  struct watch_spec *spec)
@@ -166,18 +181,10 @@ static int read_selection(const struct requests *requests, struct session *sessi
 
 		if (is_other_process(&spec->pids[i], subscribe, i))
 			err = -ESRCH; /* whoever it is that has the number now */
-		if (err == -EACCES)
-			session_refuse_process(session, TASKMON__ERROR__CODE__DENIED, subscribe->request, pid,
-				       "process %u is not yours to see (only root and members of the collector's group "
-				       "see the processes of others)", pid);
-		else if (err == -EINVAL)
-			session_refuse_process(session, TASKMON__ERROR__CODE__NO_SUCH_PROCESS, subscribe->request, pid,
-				       "%u is a thread, not a process", pid);
-		else if (err)
-			session_refuse_process(session, TASKMON__ERROR__CODE__NO_SUCH_PROCESS, subscribe->request, pid,
-				       "no process %u", pid);
-		if (err)
+		if (err) {
+			refuse_process(session, subscribe->request, pid, err);
 			return err;
+		}
 	}
 	spec->pid_count = subscribe->n_pids;
 	qsort(spec->pids, spec->pid_count, sizeof(spec->pids[0]), compare_pids);
@@ -303,6 +310,39 @@ static int serve_unsubscribe(struct requests *requests, struct session *session,
 	return 0;
 }
 
+static int serve_explain(struct requests *requests, struct session *session, const Taskmon__Frame *message)
+{
+	uint32_t request = message->explain->request, pid = message->explain->process;
+	Taskmon__Frame answer = TASKMON__FRAME__INIT;
+	struct term_set facts;
+	int fd, err;
+
+	if (!dispatch_explains(requests->dispatch, session)) {
+		session_refuse(session, TASKMON__ERROR__CODE__INVALID, request, "Explain without a subscription that explains");
+		return 0;
+	}
+	fd = pid > INT32_MAX ? -ESRCH : access_open_process(session_client(session), (pid_t)pid);
+	if (fd < 0) {
+		refuse_process(session, request, pid, fd);
+		return 0;
+	}
+	err = kernel_facts_of(requests->kernel, fd, &facts);
+	close(fd);
+	answer.body_case = TASKMON__FRAME__BODY_EXPLAINED;
+	if (!err)
+		err = explain(requests->watches, &facts, &answer.explained);
+	if (err) {
+		session_refuse(session, TASKMON__ERROR__CODE__INTERNAL, request, "process %u cannot be explained: %s", pid,
+			       err == -ENOENT ? "not all rules are in use" : strerror(-err));
+		return 0;
+	}
+	answer.explained->request = request;
+	answer.explained->process = pid;
+	session_send_control(session, &answer);
+	taskmon__explained__free_unpacked(answer.explained, NULL);
+	return 0;
+}
+
 static const struct handler {
 	Taskmon__Frame__BodyCase body;
 	bool needs_hello;
@@ -311,6 +351,7 @@ static const struct handler {
 	{ TASKMON__FRAME__BODY_HELLO, false, serve_hello },
 	{ TASKMON__FRAME__BODY_SUBSCRIBE, true, serve_subscribe },
 	{ TASKMON__FRAME__BODY_UNSUBSCRIBE, true, serve_unsubscribe },
+	{ TASKMON__FRAME__BODY_EXPLAIN, true, serve_explain },
 };
 
 int request_serve(struct requests *requests, struct session *session, const Taskmon__Frame *message)

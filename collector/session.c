@@ -249,6 +249,10 @@ void session_send(struct session *session, struct frame *frame, enum session_loa
 {
 	if (session->closing || session->failing)
 		return;
+	if (load == SESSION_CONTROL && session->queue_bytes > 2 * session->queue_limit + WIRE_SERVER_FRAME_MAX) {
+		session_close(session); /* it asks and asks, and does not read the answers */
+		return;
+	}
 	if (frame && load != SESSION_CONTROL)
 		make_room(session, frame->size);
 	if (!frame || (load != SESSION_CONTROL && !fits(session, frame->size)) ||

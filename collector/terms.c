@@ -85,21 +85,25 @@ void terms_begin(struct terms *terms)
 	terms->fresh = 0;
 }
 
+int terms_find(const struct terms *terms, const struct term *term)
+{
+	for (int i = 0; i < TERMS_MAX; i++)
+		if (terms->slots[i].state == SLOT_USED && strcmp(terms->slots[i].text, term->text) == 0)
+			return i;
+	return -ENOENT;
+}
+
 /* The bit of a term: that of the same one, or a free one. */
 static int slot_of(struct terms *terms, const struct term *term)
 {
-	int free_slot = -E2BIG;
+	int slot = terms_find(terms, term), free_slot = 0;
 
-	for (int i = 0; i < TERMS_MAX; i++) {
-		struct slot *slot = &terms->slots[i];
-
-		if (slot->state == SLOT_USED && strcmp(slot->text, term->text) == 0)
-			return i;
-		if (slot->state == SLOT_FREE && free_slot < 0)
-			free_slot = i;
-	}
-	if (free_slot < 0)
-		return free_slot;
+	if (slot >= 0)
+		return slot;
+	while (free_slot < TERMS_MAX && terms->slots[free_slot].state != SLOT_FREE)
+		free_slot++;
+	if (free_slot == TERMS_MAX)
+		return -E2BIG;
 	terms->slots[free_slot] = (struct slot){ SLOT_USED, false, strdup(term->text), term->kind, term->limit };
 	if (!terms->slots[free_slot].text) {
 		terms->slots[free_slot].state = SLOT_FREE;
@@ -127,6 +131,15 @@ static char *descent_text(const struct rule *rule)
 		return text;
 	free(text);
 	return NULL;
+}
+
+int terms_find_descent(const struct terms *terms, const struct rule *rule)
+{
+	struct term term = { .kind = TERM_DESCENT, .text = descent_text(rule) };
+	int slot = term.text ? terms_find(terms, &term) : -ENOENT;
+
+	free(term.text);
+	return slot;
 }
 
 /* The term that holds for children of what the rule selects. */

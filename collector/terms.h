@@ -31,6 +31,10 @@ void terms_judged(struct terms *terms);
 /** Is there any term of this kind? */
 bool terms_have(const struct terms *terms, enum term_kind kind);
 
+/** The bit of a term of a rule in use, or of its children's (TERM_DESCENT); -ENOENT if none has it. */
+int terms_find(const struct terms *terms, const struct term *term);
+int terms_find_descent(const struct terms *terms, const struct rule *rule);
+
 /** Look up what argv terms hold for the processes that exist, and tell the kernel. */
 void terms_find_argv(struct terms *terms);
 

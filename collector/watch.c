@@ -82,6 +82,16 @@ const char *watches_rules_of(struct watches *watches, const struct task_record *
 	return terms_rules_of(watches->terms, record->facts);
 }
 
+bool watch_explains(const struct watches *watches, unsigned int watch)
+{
+	return watches->watch[watch].spec->explain;
+}
+
+const struct terms *watches_terms(const struct watches *watches)
+{
+	return watches->terms;
+}
+
 bool watch_has_limits(const struct watches *watches, unsigned int watch)
 {
 	return watches->limited >> watch & 1;

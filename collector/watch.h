@@ -60,6 +60,11 @@ void watches_set_wishes(struct watches *watches, const struct watch_wishes *wish
 void watches_update_rules(struct watches *watches);
 const struct rules *watches_rules(const struct watches *watches);
 
+/** Does this watch say which of all configured rules select a process? */
+bool watch_explains(const struct watches *watches, unsigned int watch);
+/** The terms of the rules in use. */
+const struct terms *watches_terms(const struct watches *watches);
+
 /** Names of the rules that select the process of a record, separated by `;`. Valid until the next call. */
 const char *watches_rules_of(struct watches *watches, const struct task_record *record);
 /** Does this watch select by limits, so that its passes must compare all processes with them? */

@@ -11,6 +11,7 @@
 #include "log.h"
 #include "report_state.h"
 #include "str.h"
+#include "why.h"
 
 enum {
 	ANSWER_MS = 10000, /* the collector must greet and arm within this time */
@@ -155,12 +156,22 @@ static int on_subscribed(struct report *report, const Taskmon__Frame *message)
 	return 0;
 }
 
+/* Why the rules select each process that was named, one after the other. */
+static int explain_next(struct report *report)
+{
+	if (report->explained == report->options->pid_count)
+		return 0;
+	return subscribe_explain(&report->link, report->options->pids[report->explained]);
+}
+
 /* The command waits for the baseline: what it does from its first instruction on is within the first window. */
 static int on_samples(struct report *report, const Taskmon__Frame *message)
 {
 	bool had_baseline = report->source.has_baseline;
 	int err = source_samples(&report->source, message->samples);
 
+	if (!err && subscribe_explains(report->options) && message->samples->tick == 1 && message->samples->last)
+		err = explain_next(report);
 	if (err || had_baseline || !report->source.has_baseline)
 		return err;
 	if (report->phase == PHASE_ARMED)
@@ -168,6 +179,14 @@ static int on_samples(struct report *report, const Taskmon__Frame *message)
 	end_gap(report);
 	report->had_baseline = true;
 	return report->launch->pid && !report->launch->released ? report_release_command(report) : 0;
+}
+
+static int on_explained(struct report *report, const Taskmon__Frame *message)
+{
+	int err = why_print(message->explained);
+
+	report->explained++;
+	return err ? err : explain_next(report);
 }
 
 static int on_ended(struct report *report, const Taskmon__Frame *message)
@@ -238,6 +257,7 @@ static int (*const on_frames[])(struct report *report, const Taskmon__Frame *mes
 	[TASKMON__FRAME__BODY_LOSS] = on_loss,
 	[TASKMON__FRAME__BODY_ERROR] = on_error,
 	[TASKMON__FRAME__BODY_UNSUBSCRIBED] = on_unsubscribed,
+	[TASKMON__FRAME__BODY_EXPLAINED] = on_explained,
 };
 
 /* --- the link */

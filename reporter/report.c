@@ -93,7 +93,7 @@ bool report_is_finished(const struct report *report)
 	if (!known || command_runs(report))
 		return false;
 	if (report->options->action == ACTION_LIST_TASKS)
-		return true;
+		return report->explained == report->options->pid_count;
 	return report->options->all ? report->launch->pid != 0 : pipeline_live(report->pipeline) == 0;
 }
 

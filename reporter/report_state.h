@@ -50,6 +50,7 @@ struct report {
 	bool had_terminal;   /* that controls us */
 	bool told_to_end;    /* by a signal */
 	bool leaves_command; /* running */
+	size_t explained;    /* of the processes that --list tasks names */
 	int status;
 };
 

@@ -13,6 +13,7 @@ enum {
 	REQUEST = 1, /* the only one of a connection */
 	NS_PER_MS = 1000000,
 	CLOSING_LEAD_MS = 5,
+	EXPLAIN_TICK_NS = 500000000,
 };
 
 static int send_logged(struct link *link, const Taskmon__Frame *message)
@@ -62,6 +63,11 @@ bool subscribe_names_suffice(const struct options *options)
 	return true;
 }
 
+bool subscribe_explains(const struct options *options)
+{
+	return options->action == ACTION_LIST_TASKS && options->pid_count > 0;
+}
+
 int subscribe_begin(struct link *link, const struct options *options, struct subscribe_targets *targets, uint64_t needs,
 		    const struct wire_catalogue *catalogue)
 {
@@ -80,7 +86,8 @@ int subscribe_begin(struct link *link, const struct options *options, struct sub
 	}
 	subscribe.children = options_follow_children(options);
 	subscribe.threads = options->threads;
-	subscribe.interval_ns = options->interval_ns;
+	/* limits on rates are compared at each tick, and one is waited for */
+	subscribe.interval_ns = subscribe_explains(options) ? EXPLAIN_TICK_NS : options->interval_ns;
 	subscribe.events = true;
 	subscribe.metrics = ids;
 	for (int id = 0; id < METRIC_TOTAL; id++)
@@ -104,6 +111,18 @@ int subscribe_end(struct link *link, uint32_t feed)
 	unsubscribe.feed = feed;
 	message.body_case = TASKMON__FRAME__BODY_UNSUBSCRIBE;
 	message.unsubscribe = &unsubscribe;
+	return send_logged(link, &message);
+}
+
+int subscribe_explain(struct link *link, uint32_t pid)
+{
+	Taskmon__Frame message = TASKMON__FRAME__INIT;
+	Taskmon__Explain explain = TASKMON__EXPLAIN__INIT;
+
+	explain.request = REQUEST;
+	explain.process = pid;
+	message.body_case = TASKMON__FRAME__BODY_EXPLAIN;
+	message.explain = &explain;
 	return send_logged(link, &message);
 }
 

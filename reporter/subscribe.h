@@ -25,18 +25,24 @@ struct subscribe_targets {
 /** Those that the options name, and `command` unless that is 0. Returns 0 or -E2BIG after it has been logged. */
 int subscribe_targets_of(struct subscribe_targets *targets, const struct options *options, pid_t command);
 
+/** Can the kernel side select by --name alone? Else it sends all, and the report selects. */
+bool subscribe_names_suffice(const struct options *options);
+
+/** Is it asked why rules select processes, or why not? */
+bool subscribe_explains(const struct options *options);
+
 /**
  * Ask for these processes (or all, if the options say so) with the metrics of the set `needs` as far as the collector
  * knows them. Returns 0 or a negative errno after it has been logged.
  */
-/** Can the kernel side select by --name alone? Else it sends all, and the report selects. */
-bool subscribe_names_suffice(const struct options *options);
-
 int subscribe_begin(struct link *link, const struct options *options, struct subscribe_targets *targets, uint64_t needs,
 		    const struct wire_catalogue *catalogue);
 
 /** Ask for a last tick and the end of the feed. Returns 0 or a negative errno after it has been logged. */
 int subscribe_end(struct link *link, uint32_t feed);
+
+/** Ask which conditions of the rules hold for a process. Returns 0 or a negative errno after it has been logged. */
+int subscribe_explain(struct link *link, uint32_t pid);
 
 /** Warn of metrics that --metrics, a module or a threshold asks for and that cannot be measured. */
 void subscribe_warn(const Taskmon__Welcome *welcome, const struct options *options);

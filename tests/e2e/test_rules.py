@@ -6,7 +6,8 @@ import shutil
 import signal
 import sys
 
-from harness import NOBODY, ROOT_DIR, SharedCollector, Stat, Test, program, run_dir, wait_until
+import wire
+from harness import BOB, NOBODY, NS, ROOT_DIR, SharedCollector, Stat, Test, keyed, run_dir, wait_until
 
 KNOWN_APPS = os.path.join(ROOT_DIR, "config", "known-apps.json")
 PF_KTHREAD = 0x00200000
@@ -308,6 +309,85 @@ class Lists(RuleTest):
         tasks = self.report("--list", "tasks", csv=False)
         line, = [line for line in tasks.stdout.splitlines() if line.split()[0] == str(exact.pid)]
         self.assertTrue(line.endswith("  exact"), line)
+
+    def why(self, pid, **how):
+        """What --list tasks -p says: rule -> (selected, lines below it)."""
+        text = self.report("--list", "tasks", "-p", str(pid), csv=False, **how).stdout
+        rows, _, text = text.partition(f"Which rules select {pid}, ")
+        self.assertEqual([line.split()[0] for line in rows.splitlines()[1:] if line], [str(pid)])
+        rules = {}
+        for line in text.splitlines()[1:]:
+            if line.startswith(" "):
+                lines.append(" ".join(line.split()))
+            else:
+                selected, name = line.split()
+                lines = rules.setdefault(name, (selected, []))[1]
+        return rules
+
+    def test_why(self):
+        """Each condition of each rule, for a process: whether it holds."""
+        parent = self.shell("rule-parent", "x", "--yes", script=f"{named('rule-no')} -c '{IDLE}' & echo child=$!; wait")
+        child = parent.fact("child")
+        self.until(lambda: Stat(child).comm == b"rule-no", "the child")
+        rules = self.why(parent.pid)
+        self.assertEqual(set(rules), {*RULES, *json.load(open(KNOWN_APPS, encoding="utf-8"))["rules"]})
+        self.assertEqual(rules["family"], ("yes", ["yes comm rule-parent", "or", "no started by a process that family selects"]))
+        self.assertEqual(rules["either"], ("no", ["no comm rule-a", "or", "no comm rule-b", "yes argv --yes"]))
+        self.assertEqual(rules["exact"], ("no", ["no comm rule-exact"]))
+        self.assertEqual({name for name, (selected, _) in rules.items() if selected == "yes"}, {"family"})
+        rules = self.why(child)
+        self.assertEqual(rules["family"], ("yes", ["no comm rule-parent", "or", "yes started by a process that family selects"]))
+        self.assertEqual(rules["not"], ("no", ["yes comm rule-n*", "no not comm rule-no"]))
+        burn = self.workload("burn", "20")
+        rules = self.why(burn.pid)
+        self.assertEqual(rules["spin"], ("yes", ["yes limit task_on_cpu_ns_rate above 0.5 hold 0.5 s"]))
+        self.assertEqual(rules["tcp"], ("no", ["no connection tcp"]))
+
+    def test_why_of_another_user(self):
+        mine, theirs = self.shell("rule-exact"), self.workload(named("rule-exact"), "-c", IDLE, user=BOB)
+        refused = self.report("--list", "tasks", "-p", str(theirs.pid), csv=False, status=4)
+        self.assertOneLine(refused.stderr, str(theirs.pid), "not yours")
+        self.assertEqual(refused.stdout.count("rule-"), 0)
+        self.assertEqual(self.why(theirs.pid, user=0)["exact"][0], "yes")
+        # nor by a client that asks without having subscribed to it, or at all
+        client = wire.Client(self.shared.socket)
+        self.addCleanup(client.close)
+        client.greet()
+        client.send(wire.explain(7, os.getpid()))
+        self.assertEqual(client.receive_until(wire.ERROR)[1], [wire.INVALID])
+        client.close()
+
+        def ask(user):
+            """In a process of that user: the answers to Explain of three processes."""
+            child = wire.Client.as_user(self.shared.socket, user)
+            self.addCleanup(child.close)
+            child.greet()
+            child.send(wire.subscribe(1, pids=[mine.pid] if user == NOBODY else [], every=user != NOBODY, explain=True))
+            child.receive_until(wire.SUBSCRIBED)
+            answers = []
+            for pid in (mine.pid, theirs.pid, 0x7FFFFFFF):
+                child.send(wire.explain(9, pid))
+                while (got := child.receive())[0] not in (wire.ERROR, wire.EXPLAINED):
+                    pass
+                answers.append(got[1][1][0] if got[0] == wire.ERROR else 0)
+            return answers
+        self.assertEqual(ask(NOBODY), [0, wire.DENIED, wire.NO_SUCH_PROCESS])
+        self.assertEqual(ask(BOB), [wire.DENIED, 0, wire.NO_SUCH_PROCESS])
+
+    def test_questions_without_end(self):
+        """Who asks and does not read is disconnected, before its answers fill the memory."""
+        mine = self.shell("rule-exact")
+        client = wire.Client.as_user(self.shared.socket, NOBODY)
+        self.addCleanup(client.close)
+        client.greet()
+        client.send(wire.subscribe(1, pids=[mine.pid], explain=True, interval_ns=3600 * NS))
+        client.receive_until(wire.SAMPLES)
+        before = keyed(f"/proc/{self.shared.pid}/status")["VmHWM"]
+        questions = wire.explain(9, mine.pid) * 1000
+        while not client.closed:
+            client.send(questions)
+        self.assertLess(keyed(f"/proc/{self.shared.pid}/status")["VmHWM"] - before, 64 << 10)
+        self.why(mine.pid)
 
     def test_an_unknown_rule(self):
         reporter = self.report("-r", "nonsense", csv=False, status=1)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A client of the collector written from proto/PROTOCOL.md alone: frames with just enough protobuf for the tests."""
+import os
 import socket
 import struct
 
-HELLO, SUBSCRIBE, UNSUBSCRIBE = 1, 2, 3
-WELCOME, SUBSCRIBED, SAMPLES, ENDED, EVENTS, LOSS, ERROR, UNSUBSCRIBED = 16, 17, 18, 19, 20, 21, 22, 23
+HELLO, SUBSCRIBE, UNSUBSCRIBE, EXPLAIN = 1, 2, 3, 4
+WELCOME, SUBSCRIBED, SAMPLES, ENDED, EVENTS, LOSS, ERROR, UNSUBSCRIBED, EXPLAINED = 16, 17, 18, 19, 20, 21, 22, 23, 26
 MALFORMED, VERSION, DENIED, NO_SUCH_PROCESS, LIMIT, INVALID = 1, 2, 3, 4, 5, 6
 
 
@@ -33,10 +34,14 @@ def hello(protocol=1, client=b"test 1"):
     return frame(HELLO, field(1, protocol) + field(2, client))
 
 
-def subscribe(request=1, pids=(), metrics=(), interval_ns=100_000_000, every=False, threads=False, events=False):
+def subscribe(request=1, pids=(), metrics=(), interval_ns=100_000_000, every=False, threads=False, events=False, explain=False):
     return frame(SUBSCRIBE, field(1, request) + field(2, int(every)) + (field(3, b"".join(map(varint, pids))) if pids else b"")
                  + field(5, int(threads)) + (field(6, b"".join(map(varint, metrics))) if metrics else b"")
-                 + field(7, interval_ns) + field(8, int(events)))
+                 + field(7, interval_ns) + field(8, int(events)) + field(12, int(explain)))
+
+
+def explain(request, process):
+    return frame(EXPLAIN, field(1, request) + field(2, process))
 
 
 def decode(data):
@@ -69,6 +74,17 @@ class Client:
         self.sock.connect(path)  # waits while the queue of connections is full
         self.sock.settimeout(timeout)
         self.closed = False  # by the other side
+
+    @classmethod
+    def as_user(cls, path, user):
+        """Connected by that user."""
+        os.setegid(user)
+        os.seteuid(user)
+        try:
+            return cls(path)
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
 
     def send(self, data):
         try:
