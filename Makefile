@@ -108,7 +108,8 @@ $(B)/completions/%: $(B)/% deploy/completions/generate common/metrics.def
 # --- tests
 $(B)/workloads/%: tests/workloads/%.c $(wildcard tests/workloads/*.h)
 	@mkdir -p $(@D)
-	$(call say,CC,$<)$(CC) -std=gnu11 $(WARN) -D_GNU_SOURCE -O2 -g -o $@ $< -pthread
+	$(call say,CC,$<)$(CC) -std=gnu11 $(WARN) -D_GNU_SOURCE -O2 -g -o $@ $< -pthread $(WORKLOAD_FLAGS)
+$(B)/workloads/nothing: WORKLOAD_FLAGS := -static -nostdlib -fno-stack-protector
 
 # A unit test is linked with the program it is about: test_collector_* with the collector, all others with the reporter.
 unit_objs = $(filter-out %/main.o,$(if $(findstring test_collector_,$(1)),$(COLLECTOR_OBJS),$(REPORTER_OBJS))) $(COMMON_OBJS)
@@ -150,6 +151,7 @@ $(B)/bench/thresholds: tests/bench/thresholds.c $(REPORTER_OBJS) $(COMMON_OBJS)
 bench: all workloads $(B)/bench/thresholds
 	$(Q)$(B)/bench/thresholds
 	$(Q)TASKMON_BUILD=$(B) tests/bench/snapshot
+	$(Q)TASKMON_BUILD=$(B) tests/bench/rules
 
 install: all
 	install -D -m 755 $(B)/taskmon-collector $(DESTDIR)$(sbindir)/taskmon-collector

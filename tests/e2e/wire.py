@@ -34,10 +34,12 @@ def hello(protocol=1, client=b"test 1"):
     return frame(HELLO, field(1, protocol) + field(2, client))
 
 
-def subscribe(request=1, pids=(), metrics=(), interval_ns=100_000_000, every=False, threads=False, events=False, explain=False):
+def subscribe(request=1, pids=(), metrics=(), interval_ns=100_000_000, every=False, threads=False, events=False, explain=False,
+              rules=()):
     return frame(SUBSCRIBE, field(1, request) + field(2, int(every)) + (field(3, b"".join(map(varint, pids))) if pids else b"")
                  + field(5, int(threads)) + (field(6, b"".join(map(varint, metrics))) if metrics else b"")
-                 + field(7, interval_ns) + field(8, int(events)) + field(12, int(explain)))
+                 + field(7, interval_ns) + field(8, int(events)) + field(12, int(explain))
+                 + b"".join(field(10, rule.encode()) for rule in rules))
 
 
 def explain(request, process):
@@ -131,6 +133,11 @@ class Client:
     def greet(self):
         self.send(hello())
         return self.receive_until(WELCOME)
+
+    def metric_ids(self):
+        """Greets; the catalogue: name -> id."""
+        entries = (decode(entry) for entry in self.greet()[5])
+        return {entry[2][0].decode(): entry.get(1, [0])[0] for entry in entries}
 
     def ticks(self):
         """Numbers of the ticks that have come so far; Samples have two frames or more if there are many rows."""
