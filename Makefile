@@ -152,6 +152,7 @@ bench: all workloads $(B)/bench/thresholds
 	$(Q)$(B)/bench/thresholds
 	$(Q)TASKMON_BUILD=$(B) tests/bench/snapshot
 	$(Q)TASKMON_BUILD=$(B) tests/bench/rules
+	$(Q)TASKMON_BUILD=$(B) tests/bench/storm
 
 install: all
 	install -D -m 755 $(B)/taskmon-collector $(DESTDIR)$(sbindir)/taskmon-collector
