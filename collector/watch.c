@@ -21,6 +21,7 @@ struct watches {
 	 */
 	u64 stale;
 	u64 limited; /* watches that select by limits */
+	u64 limits;  /* metrics that these are about */
 	unsigned int fresh_terms; /* kinds (bit per enum term_kind) of which processes that exist are not known yet */
 	struct watch_wishes wishes;
 	struct rules *rules;
@@ -99,19 +100,21 @@ bool watch_has_limits(const struct watches *watches, unsigned int watch)
 
 /* --- rules in use */
 
-static bool has_limit(const struct rule *rule)
+static void note_limits(struct watches *watches, const struct rule *rule, u64 watch)
 {
-	for (size_t i = 0; i < rule->term_count; i++)
-		if (rule->terms[i].kind == TERM_LIMIT)
-			return true;
-	return false;
+	for (size_t i = 0; i < rule->term_count; i++) {
+		if (rule->terms[i].kind != TERM_LIMIT)
+			continue;
+		watches->limited |= watch;
+		watches->limits |= METRIC_BIT(rule->terms[i].limit.metric);
+	}
 }
 
 static int add_rule(struct watches *watches, const struct rule *rule, u64 watch)
 {
 	if (!rule)
 		return 0; /* the configuration has lost it: it selects nothing */
-	watches->limited |= has_limit(rule) ? watch : 0;
+	note_limits(watches, rule, watch);
 	return terms_add(watches->terms, rule, watch);
 }
 
@@ -137,7 +140,7 @@ static int add_rules_of(struct watches *watches, struct watch_spec *spec, u64 wa
 		err = add_rule(watches, rules_find(watches->rules, spec->rules[i]), watch);
 	for (size_t i = 0; !err && spec->explain && i < watches->rules->count; i++) {
 		err = terms_add(watches->terms, watches->rules->list[i], 0);
-		watches->limited |= has_limit(watches->rules->list[i]) ? watch : 0;
+		note_limits(watches, watches->rules->list[i], watch);
 	}
 	return err;
 }
@@ -148,7 +151,7 @@ static int update_terms(struct watches *watches)
 	unsigned int fresh;
 	int err = 0, failed;
 
-	watches->limited = 0;
+	watches->limited = watches->limits = 0;
 	terms_begin(watches->terms);
 	for (int i = 0; i < WATCH_MAX; i++) {
 		failed = watches->watch[i].spec ? add_rules_of(watches, watches->watch[i].spec, 1ULL << i) : 0;
@@ -241,12 +244,13 @@ static void find_facts(struct watches *watches)
 /* Programs first: what is selected from now on is measured from its beginning. */
 static void update_kernel(struct watches *watches)
 {
+	u64 metrics = watches->wishes.metrics | watches->limits;
 	bool watching = false;
 
 	for (int i = 0; i < WATCH_MAX; i++)
 		watching |= watches->watch[i].spec != NULL;
-	kernel_need(watches->kernel, watches->wishes.metrics | (terms_have(watches->terms, TERM_CONNECTION) ? NEED_CONNECTIONS : 0),
-		    watching);
+	metrics |= terms_have(watches->terms, TERM_CONNECTION) ? NEED_CONNECTIONS : 0;
+	kernel_need(watches->kernel, metrics, watching);
 	update_settings(watches);
 	find_facts(watches);
 }

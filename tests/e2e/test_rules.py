@@ -4,13 +4,15 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sys
 
 import wire
-from harness import BOB, NOBODY, NS, ROOT_DIR, SharedCollector, Stat, Test, keyed, run_dir, wait_until
+from harness import BOB, NOBODY, NS, ROOT_DIR, SLOW, Canary, SharedCollector, Stat, Test, keyed, run_dir, wait_until
 
 KNOWN_APPS = os.path.join(ROOT_DIR, "config", "known-apps.json")
 PF_KTHREAD = 0x00200000
+PORT = 20000 + os.getpid() % 10000
 RULES = {
     "exact": {"comm": "rule-exact"},
     "prefix": {"comm": ["rule-pre*", "rule-other"]},
@@ -19,9 +21,11 @@ RULES = {
     "not": {"comm": "rule-n*", "except": {"comm": "rule-no"}},
     "family": {"comm": "rule-parent", "children": True},
     "kernel": {"kernel_thread": ["kswapd*", "ksoftirqd/*", "kworker/*"]},
-    "tcp": {"connection": "tcp"},
-    "spin": {"limit": {"task_on_cpu_ns_rate": {"above": 0.5, "hold": 0.5}}},
-    "grown": {"limit": {"task_pm_size": {"above": 150000000}}, "comm": "rule-grown"},
+    "tcp": {"connection": "tcp"}, "udp": {"connection": "udp"}, "port": {"connection": {"protocol": "tcp", "port": PORT}},
+    "spin": {"limit": {"task_on_cpu_ns_rate": {"above": 0.02, "hold": 0.5}}},
+    "busy": {"limit": {"task_on_cpu_ns_rate": {"above": 0.05, "hold": 1.5}}},
+    "grown": {"limit": {"task_pm_size": {"above": 150000000, "hold": 1}}, "comm": "rule-grown"},
+    "user": {"comm": "rule-user", "user": BOB},
 }
 IDLE = "while :; do sleep 1000; done"
 
@@ -44,9 +48,9 @@ class RuleTest(SharedCollector):
         self.until(lambda: Stat(process.pid).comm == name.encode()[:15], f"{name} runs")
         return process
 
-    def selected(self, rule, *wanted, unwanted=(), args=()):
+    def selected(self, rule, *wanted, unwanted=(), args=(), **how):
         """A reporter of a rule that has rows of all these, each of which names the rule; none of the others ever."""
-        reporter = self.reporter("-i", "0.2", "--metrics", "task_state", "-r", rule, *args)
+        reporter = self.reporter("-i", "0.2", "--metrics", "task_state", "-r", rule, *args, **how)
         self.until(lambda: {row["tgid"] for row in reporter.task()} >= {p.pid for p in wanted}, "all are selected")
         for row in reporter.task():
             if row["tgid"] in {p.pid for p in wanted}:
@@ -165,6 +169,7 @@ class Combined(RuleTest):
         yes = [self.shell("rule-a"), self.shell("rule-b", "x", "--yes")]
         no = [self.shell("rule-b", "x", "--no"), self.shell("rule-c", "x", "--yes")]
         self.selected("either", *yes, unwanted=no)
+        self.selected("user", self.workload(named("rule-user"), "-c", IDLE, user=BOB), unwanted=(self.shell("rule-user"),), args=(), user=0)
         self.selected("not", self.shell("rule-n"), self.shell("rule-now"), unwanted=(self.shell("rule-no"),))
 
     def test_children(self):
@@ -223,7 +228,119 @@ class Connections(RuleTest):
         self.until(lambda: reporter.task(tgid=new.pid), "the new connection")
 
 
+    TALK = """
+import signal, socket, sys, time
+kind, port = sys.argv[1], int(sys.argv[2])
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+if kind == "accept":
+    s = socket.create_server(("127.0.0.1", port))
+elif kind.startswith("udp"):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    if kind == "udp-receive":
+        s.bind(("127.0.0.1", 0))
+print("port=%d" % (s.getsockname()[1] if kind != "connect" else 0), flush=True)
+signal.sigwait([signal.SIGUSR1])
+print("at=%d" % time.time_ns(), flush=True)
+if kind == "connect":
+    s = socket.create_connection(("127.0.0.1", port))
+elif kind == "accept":
+    s = s.accept()[0]
+    s.recv(1)
+elif kind == "udp-send":
+    s.sendto(b"x", ("127.0.0.1", port))
+else:
+    s.recv(1)
+signal.pause()
+"""
+
+    def test_each_kind(self):
+        """connect, accept and the first use of it, the first datagram sent or received, a port: selected from then on, within one interval."""
+        interval = 0.5
+        servers = [socket.create_server(("127.0.0.1", port)) for port in (PORT, 0)]
+        sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sink.bind(("127.0.0.1", 0))
+        for s in (*servers, sink):
+            self.addCleanup(s.close)
+        other, udp = servers[1].getsockname()[1], sink.getsockname()[1]
+        cases = {"tcp;port": ("connect", PORT), "tcp": ("connect", other), "tcp ": ("accept", 0), "udp": ("udp-send", udp), "udp ": ("udp-receive", 0)}
+        witness = self.shell("rule-exact")
+        reporter = self.selected("exact", witness, args=("-i", str(interval), "-r", "tcp,udp,port"))
+        talkers = {rules: self.workload("/usr/bin/python3", "-c", self.TALK, kind, str(port)) for rules, (kind, port) in cases.items()}
+        ports = {rules: talker.fact("port") for rules, talker in talkers.items()}
+        client = socket.create_connection(("127.0.0.1", ports["tcp "]))
+        self.addCleanup(client.close)
+        client.sendall(b"x")
+        sink.sendto(b"x", ("127.0.0.1", ports["udp "]))
+        for rules, talker in talkers.items():
+            seen = len(reporter.task(tgid=witness.pid))
+            self.until(lambda: len(reporter.task(tgid=witness.pid)) > seen + 1, "a tick")
+            self.assertEqual(reporter.task(tgid=talker.pid), [])
+            talker.kill(signal.SIGUSR1)
+            row = self.until(lambda: reporter.task(tgid=talker.pid), "its connection")[0]
+            self.assertEqual(row["rules"], rules.strip())
+            self.assertBetween(talker.fact("at"), row.at, talker.fact("at") + (interval + 0.1) * NS * SLOW + 2 * NS * Canary.latest(talker.fact("at"), row.at))
+
+
 class Limits(RuleTest):
+    INTERVAL, HOLD_OF_BUSY, HOLD_OF_GROWN = 0.25, 1.5, 1
+    LOAD = """
+import signal, sys, time
+def named(name): open('/proc/self/comm', 'w').write(name)
+signal.signal(signal.SIGUSR1, lambda *_: globals().update(told=True))
+told = False
+def wait(step):
+    global told
+    while not told: step()
+    told = False
+if sys.argv[1] == "grow": named('rule-grown')
+print("ready=1", flush=True)
+wait(lambda: time.sleep(0.02))
+if sys.argv[1] == "grow":
+    memory = bytearray(200_000_000)
+print("began=%d" % time.time_ns(), flush=True)
+wait((lambda: None) if sys.argv[1] == "spin" else lambda: time.sleep(0.02))
+before = time.time_ns()
+memory = None
+print("ended=%d" % (before if sys.argv[1] == "grow" else time.time_ns()), flush=True)
+wait(lambda: time.sleep(0.02))
+"""
+
+    def crosses(self, kind, rule, hold):
+        """Ticks (as a witness has them) at which the process has a row: from the first whole window beyond the limit on, until the hold time is
+        over. Ticks that were about to come at that moment may be either."""
+        process, witness = self.workload("/usr/bin/python3", "-c", self.LOAD, kind), self.shell("rule-exact")
+        process.fact("ready")
+        reporter = self.reporter("-i", str(self.INTERVAL), "--metrics", "task_state", "-r", f"{rule},exact")
+        ticks = lambda: [row.at for row in reporter.task(tgid=witness.pid)]
+        self.until(lambda: len(ticks()) > 4, "ticks")
+        process.kill(signal.SIGUSR1)
+        began = process.fact("began")
+        self.until(lambda: len([t for t in ticks() if t > began]) > 4, "ticks")
+        process.kill(signal.SIGUSR1)
+        ended = process.fact("ended")
+        self.until(lambda: ticks()[-1] > ended + (hold + 5 * self.INTERVAL) * NS, "ticks after the hold time")
+        rows = [row.at for row in reporter.task(tgid=process.pid)]
+        for row in reporter.task(tgid=process.pid):
+            self.assertEqual(row["rules"], rule)
+        margin = 0.05 * NS * SLOW  # a pass takes some time, and rows have their own instants
+        ticks = ticks()
+        after = [t for t in ticks if t > began + margin]
+        last_whole, first_calm = max(t for t in ticks if t < ended - margin), min(t for t in ticks if t > ended + margin)
+        has_row = lambda t: any(abs(r - t) < self.INTERVAL * NS / 3 for r in rows)
+        self.assertFalse([t for t in ticks if t < began - margin and has_row(t)], "selected before")
+        must = [t for t in ticks if (after[1] if kind == "spin" else after[0]) <= t < last_whole + hold * NS - margin]
+        self.assertGreater(len(must), 5)
+        self.assertEqual([t - began for t in must if not has_row(t)], [], "not selected")
+        may_not = [t for t in ticks if t > first_calm + hold * NS + margin]
+        self.assertGreater(len(may_not), 1)
+        self.assertEqual([t - ended for t in may_not if has_row(t)], [], "not released")
+
+    def test_a_spin_is_released(self):
+        self.crosses("spin", "busy", self.HOLD_OF_BUSY)
+
+    def test_growth_is_released(self):
+        self.crosses("grow", "grown", self.HOLD_OF_GROWN)
+
     def test_a_spin(self):
         """Selected while it spins, released after the hold time."""
         calm = self.shell("rule-calm")
@@ -340,7 +457,7 @@ class Lists(RuleTest):
         self.assertEqual(rules["not"], ("no", ["yes comm rule-n*", "no not comm rule-no"]))
         burn = self.workload("burn", "20")
         rules = self.why(burn.pid)
-        self.assertEqual(rules["spin"], ("yes", ["yes limit task_on_cpu_ns_rate above 0.5 hold 0.5 s"]))
+        self.assertEqual(rules["spin"], ("yes", ["yes limit task_on_cpu_ns_rate above 0.02 hold 0.5 s"]))
         self.assertEqual(rules["tcp"], ("no", ["no connection tcp"]))
 
     def test_why_of_another_user(self):
