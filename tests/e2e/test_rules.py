@@ -30,6 +30,18 @@ RULES = {
 IDLE = "while :; do sleep 1000; done"
 
 
+def varints(data):
+    """Packed numbers."""
+    found, value, shift = [], 0, 0
+    for byte in data:
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if not byte & 0x80:
+            found.append(value)
+            value = shift = 0
+    return found
+
+
 def named(name):
     """A shell under another name: the kernel calls a program as its file."""
     path = os.path.join(run_dir(), "bin", name)
@@ -612,19 +624,48 @@ class Configuration(Test):
             self.ticks_without(reporter, first.pid, witness.pid)
 
     def test_64_watches(self):
-        """One more is refused, and nobody else notices; those that are alike share one."""
-        rules = {f"r{i}": {"comm": f"rule-{i}"} for i in range(65)}
-        self.server = self.collector(config={"rules": rules})
+        """One more is refused, and nobody else notices; those that are alike share one; what is given up can be had again."""
+        self.server = self.collector(config={"rules": {f"r{i}": {"comm": f"rule-{i}"} for i in range(65)}})
         target = self.workload(named("rule-0"), "-c", IDLE)
-        reporters = [self.reporter("-i", "5", "-m", "task", "-r", f"r{i}", csv=i == 0) for i in range(64)]
-        first = self.reporter("-i", "0.2", "-m", "task", "-r", "r0")
+        first = self.reporter("-i", "0.2", "-m", "task", "-r", "r0")  # a subscription of another interval, but the same watch
         self.until(lambda: first.task(tgid=target.pid), "a row")
-        wait_until(lambda: self.server.stderr.count("client of") >= 0 and all(r.status is None for r in reporters), "all run")
-        refused = None
-        for _ in range(50):
-            refused = self.keep(self.reporter("-i", "5", "-d", "0.3", "-m", "task", "-r", "r64", csv=False))
-            if refused.wait() == 1:
-                break
+        clients, feeds = [], {}
+        for i in range(64):
+            if i % 16 == 0:  # as many as a connection may have
+                clients.append(wire.Client.as_user(self.server.socket, NOBODY))
+                self.addCleanup(clients[-1].close)
+                clients[-1].greet()
+            clients[-1].send(wire.subscribe(i, rules=[f"r{i}"], interval_ns=NS // 2))
+            feeds[i] = clients[-1].receive_until(wire.SUBSCRIBED)[2][0]
+        self.assertEqual(len(set(feeds.values())), 64)
+        extra = wire.Client.as_user(self.server.socket, NOBODY)
+        self.addCleanup(extra.close)
+        extra.greet()
+        for _ in range(3):
+            extra.send(wire.subscribe(100, rules=["r64"], interval_ns=NS // 2))
+            error = extra.receive_until(wire.ERROR)
+            self.assertEqual((error[1], error[3]), ([wire.LIMIT], [100]))
+            self.assertIn(b"64 watches", error[2][0])
+        refused = self.report("-i", "0.2", "-m", "task", "-r", "r64", csv=False, status=1)
         self.assertOneLine(refused.stderr, "64 watches")
+        # one that exists already is shared, even now
+        extra.send(wire.subscribe(101, rules=["r63"], interval_ns=NS // 2))
+        self.assertEqual(extra.receive_until(wire.SUBSCRIBED)[2], [feeds[63]])
+        # all go on
+        for at, client in enumerate(clients):
+            want = {feeds[i] for i in range(16 * at, 16 * at + 16)}
+            while want:
+                tick = client.receive_until(wire.SAMPLES)
+                if tick.get(2, [0])[0] > 1:
+                    want.discard(tick[1][0])
         seen = len(first.task())
         self.until(lambda: len(first.task()) > seen + 2, "ticks")
+        self.assertEqual((first.losses(), first.status), ({}, None))
+        # the place of one that has gone
+        clients[0].send(wire.frame(wire.UNSUBSCRIBE, wire.field(1, feeds[7])))
+        clients[0].receive_until(wire.UNSUBSCRIBED)
+        extra.send(wire.subscribe(102, rules=["r64"], interval_ns=NS // 2))
+        late = self.workload(named("rule-64"), "-c", IDLE)
+        feed = extra.receive_until(wire.SUBSCRIBED)[2]
+        rows = lambda: next(t for t in iter(lambda: extra.receive_until(wire.SAMPLES), None) if t[1] == feed)
+        self.until(lambda: varints(wire.decode(rows()[6][0]).get(7, [b""])[0]) == [late.pid], "it selects")
