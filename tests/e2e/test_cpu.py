@@ -144,9 +144,10 @@ class Idle(SharedCollector):
         self.assertGreaterEqual(len(rows), 6)
         for row in rows:
             self.assertEqual((row.on_ms, row.percent), (0, 0), row)
-        for earlier, row in zip(rows, rows[1:]):
-            # three threads were off for the whole window
-            self.assertNear(row.off_ms * 1e6, 3 * (row.time - earlier.time), 20 * MS, row)
+        tasks = reporter.task()[-len(rows):]
+        for row, earlier, task in zip(rows[1:], tasks, tasks[1:]):
+            # three threads were off for the whole window, from one sample to the next
+            self.assertNear(row.off_ms * 1e6, 3 * (task.at - earlier.at), MS, row)
 
     def test_run_delay_of_rivals(self):
         """Two threads bound to one CPU wait for each other: their delay is about the CPU time of the other."""
