@@ -1,15 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the other side sends, from bytes to rows: the framing, protobuf, the catalogue and the columns. The first byte says
+ * What the other side sends, from bytes to rows: the framing, protobuf, the catalogue, the columns and explanations. The first byte says
  * into how large pieces the stream is cut.
  */
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "../../reporter/why.h"
 #include "frame.h"
 #include "wire.h"
 
 static struct wire_catalogue catalogue;
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	(void)argc, (void)argv;
+	return freopen("/dev/null", "w", stdout) ? 0 : -1; /* what is printed for people; what went wrong is on stderr */
+}
 
 static void read_rows(const Taskmon__Rows *rows)
 {
@@ -37,6 +45,8 @@ static int on_frame(const Taskmon__Frame *message, void *context)
 		read_rows(message->samples->rows);
 	else if (message->body_case == TASKMON__FRAME__BODY_ENDED)
 		read_rows(message->ended->rows);
+	else if (message->body_case == TASKMON__FRAME__BODY_EXPLAINED)
+		why_print(message->explained);
 	return 0;
 }
 
