@@ -42,6 +42,32 @@ static int set_user(struct options *options, const char *value, char *error, siz
 	return value_users(value, &options->select.uids, &options->select.uid_count, error, size);
 }
 
+static int set_regex(struct options *options, const char *value, char *error, size_t size)
+{
+	struct select *select = &options->select;
+	regex_t *grown = reallocarray(select->regexes, select->regex_count + 1, sizeof(*grown));
+	char reason[128];
+	int err;
+
+	if (!grown)
+		return -ENOMEM;
+	select->regexes = grown;
+	err = regcomp(&grown[select->regex_count], value, REG_EXTENDED | REG_NOSUB);
+	if (!err) {
+		select->regex_count++;
+		return 0;
+	}
+	regerror(err, NULL, reason, sizeof(reason));
+	snprintf(error, size, "\"%s\" is not an extended regular expression: %s", value, reason);
+	return -EINVAL;
+}
+
+static int set_cgroup(struct options *options, const char *value, char *error, size_t size)
+{
+	(void)error, (void)size;
+	return value_append_text(value, &options->select.cgroups, &options->select.cgroup_count);
+}
+
 static int set_rule(struct options *options, const char *value, char *error, size_t size)
 {
 	char *words = strdup(value), *rest = words, *word;
@@ -209,6 +235,8 @@ enum option_id {
 	OPTION_PID = 1, /* popt keeps 0 for itself */
 	OPTION_NAME,
 	OPTION_USER,
+	OPTION_REGEX,
+	OPTION_CGROUP,
 	OPTION_RULE,
 	OPTION_ALL,
 	OPTION_CHILDREN,
@@ -242,6 +270,8 @@ static const struct {
 	[OPTION_PID] = { .value = set_pid },
 	[OPTION_NAME] = { .value = set_name },
 	[OPTION_USER] = { .value = set_user },
+	[OPTION_REGEX] = { .value = set_regex },
+	[OPTION_CGROUP] = { .value = set_cgroup },
 	[OPTION_RULE] = { .value = set_rule },
 	[OPTION_ALL] = { .flag = set_all },
 	[OPTION_CHILDREN] = { .flag = set_children },
@@ -270,7 +300,9 @@ static const struct {
 static const struct poptOption table[] = {
 	{ "pid", 'p', POPT_ARG_STRING, NULL, OPTION_PID, "these processes; ends when they have ended", "N[,N...]" },
 	{ "name", 'n', POPT_ARG_STRING, NULL, OPTION_NAME, "processes whose name matches a glob; repeatable", "PATTERN" },
+	{ "regex", '\0', POPT_ARG_STRING, NULL, OPTION_REGEX, "or in whose name an extended regular expression is found; repeatable", "REGEX" },
 	{ "user", 'u', POPT_ARG_STRING, NULL, OPTION_USER, "processes of a real user", "USER[,USER...]" },
+	{ "cgroup", '\0', POPT_ARG_STRING, NULL, OPTION_CGROUP, "processes in a cgroup whose path matches a glob; repeatable", "PATTERN" },
 	{ "rule", 'r', POPT_ARG_STRING, NULL, OPTION_RULE, "processes that a rule of the collector selects", "NAME[,NAME...]" },
 	{ "all", 'a', POPT_ARG_NONE, NULL, OPTION_ALL, "every process that you may see", NULL },
 	{ "children", '\0', POPT_ARG_NONE, NULL, OPTION_CHILDREN, "follow what these start (the default for COMMAND)", NULL },
@@ -394,7 +426,7 @@ static int check_selection(struct options *options, char *error, size_t size)
 		options->all = true;
 	if (options->all)
 		return 0;
-	snprintf(error, size, "nothing is selected (expected --pid, --name, --user, --rule, --all or -- COMMAND; see --help)");
+	snprintf(error, size, "nothing is selected (expected --pid, --name, --regex, --user, --cgroup, --rule, --all or -- COMMAND; see --help)");
 	return -EINVAL;
 }
 

@@ -1,23 +1,28 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * First stage: which rows and events this report is about. The collector has narrowed them to the subscription
- * already; names and users are judged here, because a report may ask for any pattern and the kernel side may not.
+ * already; names, users and cgroups are judged here, because a report may ask for any pattern and the kernel side may not.
  */
 #ifndef TASKMON_SELECT_H
 #define TASKMON_SELECT_H
 
+#include <regex.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "row.h"
 
-/** Filters of --name and --user; one that is empty lets everything pass. */
+/** Filters of --name and --regex, of --user, and of --cgroup; one that is empty lets everything pass. */
 struct select {
 	char **names; /* globs on the name of the process */
 	size_t name_count;
 	uint32_t *uids; /* real user ids */
 	size_t uid_count;
+	regex_t *regexes; /* on a part of that name; one of these or of `names` must match */
+	size_t regex_count;
+	char **cgroups; /* globs on the path of the cgroup */
+	size_t cgroup_count;
 };
 
 void select_free(struct select *select);
@@ -25,6 +30,7 @@ void select_free(struct select *select);
 /** Is there anything that may be turned away? */
 bool select_narrows(const struct select *select);
 
+/** By name and user only: the cgroup is known of rows. */
 bool select_process(const struct select *select, const char *process_comm, uint32_t uid);
 bool select_row(const struct select *select, const struct row *row);
 

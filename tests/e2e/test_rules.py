@@ -152,12 +152,28 @@ class Names(RuleTest):
         one, two = self.shell("rule-cli-one"), self.shell("rule-two")
         simple = self.reporter("-i", "0.2", "-m", "task", "-n", "rule-cli*")
         glob = self.reporter("-i", "0.2", "-m", "task", "-n", "rule-*-one")
-        for reporter in (simple, glob):
+        regex = self.reporter("-i", "0.2", "-m", "task", "--regex", "^rule-cli-(one|two)$", "--regex", "no-such")
+        for reporter in (simple, glob, regex):
             self.until(lambda r=reporter: r.task(tgid=one.pid), "a row")
             self.assertEqual({row["comm"] for row in reporter.task()}, {"rule-cli-one"})
             self.assertEqual(reporter.task(tgid=two.pid), [])
         self.assertIn("more than is shown", glob.stderr)
+        self.assertIn("more than is shown", regex.stderr)
         self.assertEqual(simple.stderr, "")
+
+
+    def test_cgroups(self):
+        """--cgroup is judged in the reporter, which says so."""
+        one = self.shell("rule-cgroup")
+        every = self.reporter("-i", "0.2", "-m", "task", "-n", "rule-cgroup")
+        path = self.until(lambda: every.task(tgid=one.pid), "a row")[0]["cgroup"] or ""
+        same = self.reporter("-i", "0.2", "-m", "task", "-n", "rule-cgroup", "--cgroup", "/no-such", "--cgroup", path[:1] + "*")
+        other = self.reporter("-i", "0.2", "-m", "task", "-n", "rule-cgroup", "--cgroup", "/no-such/*")
+        self.until(lambda: same.task(tgid=one.pid), "a row")
+        self.until(lambda: "more than is shown" in other.stderr, "its warning")
+        other.kill(signal.SIGINT)
+        self.assertEqual(other.wait(), 0)
+        self.assertEqual(other.task(), [])
 
 
 class Arguments(RuleTest):

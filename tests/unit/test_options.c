@@ -179,7 +179,7 @@ static void errors_say_what_was_expected(void **state)
 	check_error("-a --", "--: nothing follows (expected a command)");
 	check_error("--list tasks -- prog", "--list: tasks takes no command");
 	check_error("-t -i 1",
-		    "nothing is selected (expected --pid, --name, --user, --rule, --all or -- COMMAND; see --help)");
+		    "nothing is selected (expected --pid, --name, --regex, --user, --cgroup, --rule, --all or -- COMMAND; see --help)");
 }
 
 static void a_socket_path_must_fit_its_address(void **state)

@@ -41,6 +41,40 @@ static void names_and_users_both_narrow(void **state)
 	assert_false(select_process(&by_both, "sh", 1000));
 }
 
+static void a_regular_expression_is_found_anywhere(void **state)
+{
+	regex_t regexes[2];
+	const struct select select = { .names = (char **)name_list, .name_count = 1, .regexes = regexes, .regex_count = 2 };
+
+	(void)state;
+	assert_int_equal(regcomp(&regexes[0], "^post(gres|master)$", REG_EXTENDED | REG_NOSUB), 0);
+	assert_int_equal(regcomp(&regexes[1], "[0-9]{3}", REG_EXTENDED | REG_NOSUB), 0);
+	assert_true(select_narrows(&select));
+	assert_true(select_process(&select, "postgres", 7));
+	assert_false(select_process(&select, "postgresql", 7));
+	assert_true(select_process(&select, "worker-1234", 7));
+	assert_true(select_process(&select, "javac", 7)); /* or a glob */
+	assert_false(select_process(&select, "sh", 7));
+	regfree(&regexes[0]);
+	regfree(&regexes[1]);
+}
+
+static void cgroups_narrow_rows(void **state)
+{
+	static char *const patterns[] = { "/system.slice/*", "/" };
+	const struct select select = { .cgroups = (char **)patterns, .cgroup_count = 2 };
+	struct row row = { .tid = 10, .tgid = 10, .comm = "sh", .process_comm = "sh", .cgroup = "/system.slice/a/b" };
+
+	(void)state;
+	assert_true(select_narrows(&select));
+	assert_true(select_row(&select, &row));
+	row.cgroup = "/system.slice";
+	assert_false(select_row(&select, &row));
+	row.cgroup = "/";
+	assert_true(select_row(&select, &row));
+	assert_true(select_process(&select, "sh", 7)); /* which does not know it */
+}
+
 static void a_thread_is_judged_by_its_process(void **state)
 {
 	struct row row = { .tid = 11, .tgid = 10, .comm = "GC Thread#0", .process_comm = "java" };
@@ -170,6 +204,8 @@ int main(void)
 		cmocka_unit_test(empty_filters_pass_all),
 		cmocka_unit_test(names_are_globs_on_the_whole_name),
 		cmocka_unit_test(names_and_users_both_narrow),
+		cmocka_unit_test(a_regular_expression_is_found_anywhere),
+		cmocka_unit_test(cgroups_narrow_rows),
 		cmocka_unit_test(a_thread_is_judged_by_its_process),
 		cmocka_unit_test(a_change_of_name_is_shown_on_both_sides),
 		cmocka_unit_test(processes_come_and_go),
