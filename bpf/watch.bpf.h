@@ -204,8 +204,8 @@ static __always_inline void find_facts(struct term_set *facts, struct process_st
 }
 
 /*
- * What a watched process hands down to the children that exist already. A pass comes to parents first, as long
- * as numbers have not begun anew between the two.
+ * What a watched process hands down to the children that exist already. A pass comes to parents first, unless numbers have
+ * begun anew between the two: then a later pass finds it, see watches_judge() of the collector.
  */
 static __always_inline void inherit_from_parent(struct verdict *verdict, struct task_struct *leader)
 {
@@ -214,7 +214,7 @@ static __always_inline void inherit_from_parent(struct verdict *verdict, struct 
 	if (!settings.children && is_empty(&rules.descent))
 		return;
 	parent = bpf_task_storage_get(&processes, leader->real_parent->group_leader, NULL, 0);
-	if (!parent || parent->generation != settings.generation)
+	if (!parent || (s32)(parent->generation - settings.settled) < 0)
 		return;
 	verdict->inherited |= parent->watches & settings.children;
 	add_terms(&verdict->facts, &parent->hands_down);

@@ -7,6 +7,10 @@
 
 #include "log.h"
 
+enum { PASSES_BEFORE = 2 };
+
+static const struct sample_request no_request;
+
 struct watch {
 	unsigned int references; /* 0: free */
 	struct watch_spec *spec;
@@ -23,6 +27,7 @@ struct watches {
 	u64 limited; /* watches that select by limits */
 	u64 limits;  /* metrics that these are about */
 	unsigned int fresh_terms; /* kinds (bit per enum term_kind) of which processes that exist are not known yet */
+	u32 handed_down; /* the settled generation whose children have been found */
 	struct watch_wishes wishes;
 	struct rules *rules;
 	struct terms *terms;
@@ -228,7 +233,7 @@ static void update_settings(struct watches *watches)
 	settings->timed = watches->wishes.timed & used;
 	settings->windows = watches->wishes.windows & used;
 	settings->used = used;
-	settings->generation++;
+	settings->settled = ++settings->generation;
 }
 
 /* What rules ask of processes that exist already and an event would tell only of new ones. */
@@ -262,13 +267,33 @@ void watches_update_rules(struct watches *watches)
 	update_kernel(watches);
 }
 
+/*
+ * A child whose number is smaller than its parent's is judged before it. Each further pass hands down from another parent; a line of
+ * ancestors in which numbers began anew more often than that is not known.
+ */
+static int hand_down(struct watches *watches)
+{
+	struct watch_settings *settings = kernel_settings(watches->kernel);
+	int err = 0;
+
+	if (watches->handed_down == settings->settled || !terms_have(watches->terms, TERM_DESCENT))
+		return 0;
+	for (int i = 0; !err && i < PASSES_BEFORE; i++) {
+		err = kernel_sample(watches->kernel, &no_request, true, ignore_record, NULL);
+		settings->generation++;
+	}
+	watches->handed_down = settings->settled;
+	return err;
+}
+
 int watches_judge(struct watches *watches, const struct sample_request *request, kernel_sample_handler handler,
 		  void *context)
 {
-	static const struct sample_request nothing;
-	int err = kernel_sample(watches->kernel, request ? request : &nothing, true,
-				handler ? handler : ignore_record, context);
+	int err = hand_down(watches);
 
+	if (!err)
+		err = kernel_sample(watches->kernel, request ? request : &no_request, true, handler ? handler : ignore_record,
+				    context);
 	if (!err) {
 		watches->stale = 0;
 		terms_judged(watches->terms);

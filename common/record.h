@@ -194,8 +194,8 @@ struct watch_settings {
 	u64 metrics;    /* metrics that anybody wants: costly ones are left out otherwise */
 	u64 measured;   /* metrics of cost HOOK whose programs are attached */
 	u32 epoch;      /* counts attachments to sched_switch: what was noted under another one is old */
-	u32 pad;
-	u32 generation; /* counts changes; a process judged under another one is judged again */
+	u32 settled;    /* the first generation with these watches and rules: what was judged since then can be relied on */
+	u32 generation; /* counts changes, and passes that judge; a process judged under another one is judged again */
 	u32 judging;    /* this pass of the sampler also judges processes that are not watched yet */
 };
 

@@ -2,83 +2,12 @@
 """Rules: which processes the kernel side selects, of those that exist and of those that begin."""
 import json
 import os
-import shutil
 import signal
 import socket
 import sys
 
-import wire
-from harness import BOB, NOBODY, NS, ROOT_DIR, SLOW, Canary, SharedCollector, Stat, Test, keyed, run_dir, wait_until
-
-KNOWN_APPS = os.path.join(ROOT_DIR, "config", "known-apps.json")
-PF_KTHREAD = 0x00200000
-PORT = 20000 + os.getpid() % 10000
-RULES = {
-    "exact": {"comm": "rule-exact"},
-    "prefix": {"comm": ["rule-pre*", "rule-other"]},
-    "java": {"comm": "rule-java", "argv": ["org.example.Main", "*/app.jar"]},
-    "either": {"any": [{"comm": "rule-a"}, {"all": [{"comm": "rule-b"}, {"argv": "--yes"}]}]},
-    "not": {"comm": "rule-n*", "except": {"comm": "rule-no"}},
-    "family": {"comm": "rule-parent", "children": True},
-    "kernel": {"kernel_thread": ["kswapd*", "ksoftirqd/*", "kworker/*"]},
-    "tcp": {"connection": "tcp"}, "udp": {"connection": "udp"}, "port": {"connection": {"protocol": "tcp", "port": PORT}},
-    "spin": {"limit": {"task_on_cpu_ns_rate": {"above": 0.02, "hold": 0.5}}},
-    "busy": {"limit": {"task_on_cpu_ns_rate": {"above": 0.05, "hold": 1.5}}},
-    "grown": {"limit": {"task_pm_size": {"above": 150000000, "hold": 1}}, "comm": "rule-grown"},
-    "user": {"comm": "rule-user", "user": BOB},
-}
-IDLE = "while :; do sleep 1000; done"
-
-
-def varints(data):
-    """Packed numbers."""
-    found, value, shift = [], 0, 0
-    for byte in data:
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if not byte & 0x80:
-            found.append(value)
-            value = shift = 0
-    return found
-
-
-def named(name):
-    """A shell under another name: the kernel calls a program as its file."""
-    path = os.path.join(run_dir(), "bin", name)
-    if not os.path.exists(path):
-        shutil.copy("/bin/dash", path)
-        os.chmod(path, 0o755)
-    return path
-
-
-class RuleTest(SharedCollector):
-    config = {"known_apps": KNOWN_APPS, "rules": RULES}
-
-    def shell(self, name, *args, script=IDLE):
-        """Runs until the test ends; `args` stand in its argv."""
-        process = self.workload(named(name), "-c", script, *args)
-        self.until(lambda: Stat(process.pid).comm == name.encode()[:15], f"{name} runs")
-        return process
-
-    def selected(self, rule, *wanted, unwanted=(), args=(), **how):
-        """A reporter of a rule that has rows of all these, each of which names the rule; none of the others ever."""
-        reporter = self.reporter("-i", "0.2", "--metrics", "task_state", "-r", rule, *args, **how)
-        self.until(lambda: {row["tgid"] for row in reporter.task()} >= {p.pid for p in wanted}, "all are selected")
-        for row in reporter.task():
-            if row["tgid"] in {p.pid for p in wanted}:
-                self.assertIn(rule, row["rules"].split(";"))
-        self.assertEqual({row["tgid"] for row in reporter.task()} & {p.pid for p in unwanted}, set())
-        return reporter
-
-    @staticmethod
-    def children(pid):
-        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
-            return set(map(int, f.read().split()))
-
-    def is_selected(self, reporter, process):
-        """By the rows of a tick that begins after this call."""
-        seen = len(reporter.task(tgid=process.pid))
-        return lambda: len(reporter.task(tgid=process.pid)) > seen + 1
+from harness import BOB, NS, SLOW, Canary, Stat, run_dir
+from rules import IDLE, KNOWN_APPS, PORT, RuleTest, named
 
 
 class Names(RuleTest):
@@ -135,17 +64,6 @@ class Names(RuleTest):
         reporter = self.selected("exact", witness, unwanted=(process,))
         process.kill(signal.SIGUSR1)
         self.until(lambda: reporter.task(tgid=process.pid), "it has the name")
-
-    def fifo(self, name):
-        path = os.path.join(run_dir(), f"fifo-{name}-{id(self)}")
-        os.mkfifo(path, 0o666)
-        os.chmod(path, 0o666)
-        self.addCleanup(os.unlink, path)
-        return path
-
-    def open_fifo(self, name):
-        with open(os.path.join(run_dir(), f"fifo-{name}-{id(self)}"), "w", encoding="ascii") as f:
-            f.write("\n")
 
     def test_names_of_the_command_line(self):
         """-n with whole names and beginnings is judged in the kernel; any other glob in the reporter, which says so."""
@@ -218,6 +136,32 @@ class Combined(RuleTest):
         old.wait()
         seen = len(reporter.task(tgid=grandchild))
         self.until(lambda: len(reporter.task(tgid=grandchild)) > seen + 2, "rows of the orphan")
+
+    def test_children_with_smaller_numbers(self):
+        """Numbers begin anew now and then, so children may have smaller ones than their parents."""
+        last = "/proc/sys/kernel/ns_last_pid"
+        if not os.path.exists(last):
+            self.skipTest(f"needs {last}")
+        parent = self.shell("rule-parent", script="while :; do sleep 1000 & echo child=$!; read x; kill $!; done < "
+                            f"{self.fifo('again')}")
+        path = os.path.join(run_dir(), f"fifo-again-{id(self)}")
+        fd = os.open(path, os.O_RDWR)
+        self.addCleanup(os.close, fd)
+
+        def has_smaller():
+            children = [int(line[6:]) for line in parent.stdout.splitlines()]
+            if children and children[-1] < parent.pid:
+                return children[-1]
+            with open(last, "w", encoding="ascii") as f:
+                f.write(str(max(300, parent.pid // 2)))
+            os.write(fd, b"\n")
+            self.until(lambda: len(parent.stdout.splitlines()) > len(children), "another child")
+            return None
+        child = self.until(has_smaller, "a child with a smaller number")
+        self.until(lambda: Stat(child).comm == b"sleep", "its program")
+        reporter = self.reporter("-i", "0.2", "--metrics", "task_state", "-r", "family")
+        self.until(lambda: len(reporter.task(tgid=parent.pid)) > 2, "rows")
+        self.assertEqual({row["rules"] for row in reporter.task(tgid=child)}, {"family"})
 
     def test_kernel_threads(self):
         """By flag and name; a process with such a name is none."""
@@ -443,245 +387,3 @@ class Known(RuleTest):
             self.assertEqual(reporter.task(tgid=plain.pid), [])
             reporter.kill(signal.SIGINT)
             self.assertEqual(reporter.wait(), 0)
-
-
-class Lists(RuleTest):
-    def test_rules_and_why(self):
-        exact = self.shell("rule-exact")
-        rules = self.report("--list", "rules", csv=False)
-        names = [line.split()[0] for line in rules.stdout.splitlines()[1:]]
-        self.assertLess({*RULES, "postgresql", "kafka"}, {*names, ""})
-        tasks = self.report("--list", "tasks", csv=False)
-        line, = [line for line in tasks.stdout.splitlines() if line.split()[0] == str(exact.pid)]
-        self.assertTrue(line.endswith("  exact"), line)
-
-    def why(self, pid, **how):
-        """What --list tasks -p says: rule -> (selected, lines below it)."""
-        text = self.report("--list", "tasks", "-p", str(pid), csv=False, **how).stdout
-        rows, _, text = text.partition(f"Which rules select {pid}, ")
-        self.assertEqual([line.split()[0] for line in rows.splitlines()[1:] if line], [str(pid)])
-        rules = {}
-        for line in text.splitlines()[1:]:
-            if line.startswith(" "):
-                lines.append(" ".join(line.split()))
-            else:
-                selected, name = line.split()
-                lines = rules.setdefault(name, (selected, []))[1]
-        return rules
-
-    def test_why(self):
-        """Each condition of each rule, for a process: whether it holds."""
-        parent = self.shell("rule-parent", "x", "--yes", script=f"{named('rule-no')} -c '{IDLE}' & echo child=$!; wait")
-        child = parent.fact("child")
-        self.until(lambda: Stat(child).comm == b"rule-no", "the child")
-        rules = self.why(parent.pid)
-        self.assertEqual(set(rules), {*RULES, *json.load(open(KNOWN_APPS, encoding="utf-8"))["rules"]})
-        self.assertEqual(rules["family"], ("yes", ["yes comm rule-parent", "or", "no started by a process that family selects"]))
-        self.assertEqual(rules["either"], ("no", ["no comm rule-a", "or", "no comm rule-b", "yes argv --yes"]))
-        self.assertEqual(rules["exact"], ("no", ["no comm rule-exact"]))
-        self.assertEqual({name for name, (selected, _) in rules.items() if selected == "yes"}, {"family"})
-        rules = self.why(child)
-        self.assertEqual(rules["family"], ("yes", ["no comm rule-parent", "or", "yes started by a process that family selects"]))
-        self.assertEqual(rules["not"], ("no", ["yes comm rule-n*", "no not comm rule-no"]))
-        burn = self.workload("burn", "20")
-        rules = self.why(burn.pid)
-        self.assertEqual(rules["spin"], ("yes", ["yes limit task_on_cpu_ns_rate above 0.02 hold 0.5 s"]))
-        self.assertEqual(rules["tcp"], ("no", ["no connection tcp"]))
-
-    def test_why_of_another_user(self):
-        mine, theirs = self.shell("rule-exact"), self.workload(named("rule-exact"), "-c", IDLE, user=BOB)
-        refused = self.report("--list", "tasks", "-p", str(theirs.pid), csv=False, status=4)
-        self.assertOneLine(refused.stderr, str(theirs.pid), "not yours")
-        self.assertEqual(refused.stdout.count("rule-"), 0)
-        self.assertEqual(self.why(theirs.pid, user=0)["exact"][0], "yes")
-        # nor by a client that asks without having subscribed to it, or at all
-        client = wire.Client(self.shared.socket)
-        self.addCleanup(client.close)
-        client.greet()
-        client.send(wire.explain(7, os.getpid()))
-        self.assertEqual(client.receive_until(wire.ERROR)[1], [wire.INVALID])
-        client.close()
-
-        def ask(user):
-            """In a process of that user: the answers to Explain of three processes."""
-            child = wire.Client.as_user(self.shared.socket, user)
-            self.addCleanup(child.close)
-            child.greet()
-            child.send(wire.subscribe(1, pids=[mine.pid] if user == NOBODY else [], every=user != NOBODY, explain=True))
-            child.receive_until(wire.SUBSCRIBED)
-            answers = []
-            for pid in (mine.pid, theirs.pid, 0x7FFFFFFF):
-                child.send(wire.explain(9, pid))
-                while (got := child.receive())[0] not in (wire.ERROR, wire.EXPLAINED):
-                    pass
-                answers.append(got[1][1][0] if got[0] == wire.ERROR else 0)
-            return answers
-        self.assertEqual(ask(NOBODY), [0, wire.DENIED, wire.NO_SUCH_PROCESS])
-        self.assertEqual(ask(BOB), [wire.DENIED, 0, wire.NO_SUCH_PROCESS])
-
-    def test_questions_without_end(self):
-        """Who asks and does not read is disconnected, before its answers fill the memory."""
-        mine = self.shell("rule-exact")
-        client = wire.Client.as_user(self.shared.socket, NOBODY)
-        self.addCleanup(client.close)
-        client.greet()
-        client.send(wire.subscribe(1, pids=[mine.pid], explain=True, interval_ns=3600 * NS))
-        client.receive_until(wire.SAMPLES)
-        before = keyed(f"/proc/{self.shared.pid}/status")["VmHWM"]
-        questions = wire.explain(9, mine.pid) * 1000
-        while not client.closed:
-            client.send(questions)
-        self.assertLess(keyed(f"/proc/{self.shared.pid}/status")["VmHWM"] - before, 64 << 10)
-        self.why(mine.pid)
-
-    def test_an_unknown_rule(self):
-        reporter = self.report("-r", "nonsense", csv=False, status=1)
-        self.assertOneLine(reporter.stderr, "nonsense", "--list rules")
-
-
-class Configuration(Test):
-    def socket(self):
-        return self.server.socket
-
-    def write(self, rules):
-        with open(self.path, "w", encoding="utf-8") as f:
-            json.dump({"known_apps": KNOWN_APPS, "rules": rules}, f, indent=1)
-
-    def test_reload(self):
-        """SIGHUP takes over new rules; a file with a mistake changes nothing and says where."""
-        self.server = self.collector(config={"known_apps": KNOWN_APPS, "rules": {"one": {"comm": "rule-one"}}})
-        self.path = os.path.join(os.path.dirname(self.server.socket), "collector.json")
-        one, two = (self.workload(named(name), "-c", IDLE) for name in ("rule-one", "rule-two"))
-        reporter = self.reporter("-i", "0.2", "-m", "task", "-r", "one")
-        self.until(lambda: reporter.task(tgid=one.pid), "a row")
-        self.write({"one": {"comm": ["rule-two"]}})
-        self.server.kill(signal.SIGHUP)
-        self.until(lambda: reporter.task(tgid=two.pid), "the new rule")
-        seen, others = len(reporter.task(tgid=one.pid)), len(reporter.task(tgid=two.pid))
-        self.until(lambda: len(reporter.task(tgid=two.pid)) > others + 3, "ticks")
-        self.assertLessEqual(len(reporter.task(tgid=one.pid)), seen + 1)
-        self.write({"one": {"comm": "a-name-that-is-too-long"}})
-        self.server.kill(signal.SIGHUP)
-        self.until(lambda: "the old ones stay" in self.server.stderr, "a refusal")
-        self.assertIn(f"{self.path}:", self.server.stderr)
-        others = len(reporter.task(tgid=two.pid))
-        self.until(lambda: len(reporter.task(tgid=two.pid)) > others + 2, "ticks")
-
-    def test_reload_to_other_kinds(self):
-        """What a rule asks for after a reload is found out of processes that exist, and of what they do from then on."""
-        listener = "import socket,signal,time\ndef go(*_): global c; c=socket.create_connection(s.getsockname())\n" \
-                   "s=socket.create_server(('127.0.0.1',0))\nsignal.signal(signal.SIGUSR1, go)\nprint('ready=1',flush=True)\n" \
-                   "while True: time.sleep(0.05)\n"
-        self.server = self.collector(config={"known_apps": KNOWN_APPS, "rules": {"one": {"comm": "rule-one"}}})
-        self.path = os.path.join(os.path.dirname(self.server.socket), "collector.json")
-        one = self.workload(named("rule-one"), "-c", IDLE)
-        argv = self.workload(named("rule-two"), "-c", f"trap 'exec sleep 1000' USR1; while :; do sleep 0.1; done", "x", "--mark")
-        old, new = (self.workload("/usr/bin/python3", "-c", listener) for _ in range(2))
-        for process in (old, new):
-            process.fact("ready")
-        old.kill(signal.SIGUSR1)
-        self.until(lambda: os.path.exists(f"/proc/{old.pid}/fd/4"), "it is connected")
-        reporter = self.reporter("-i", "0.2", "-m", "task", "-r", "one")
-        self.until(lambda: reporter.task(tgid=one.pid), "a row")
-        self.write({"one": {"any": [{"connection": "tcp"}, {"argv": "--mark"}]}})
-        self.server.kill(signal.SIGHUP)
-        self.until(lambda: reporter.task(tgid=old.pid) and reporter.task(tgid=argv.pid), "those that exist")
-        self.assertEqual(reporter.task(tgid=new.pid), [])
-        new.kill(signal.SIGUSR1)
-        self.until(lambda: reporter.task(tgid=new.pid), "a new connection")
-        # its argument was that of an earlier program: no later reload brings it back
-        argv.kill(signal.SIGUSR1)
-        self.until(lambda: Stat(argv.pid).comm == b"sleep", "another program")
-        self.server.kill(signal.SIGHUP)
-        self.until(lambda: self.server.stderr.count("reloaded") == 2, "the reload")
-        seen, others = len(reporter.task(tgid=argv.pid)), len(reporter.task(tgid=new.pid))
-        self.until(lambda: len(reporter.task(tgid=new.pid)) > others + 3, "ticks")
-        self.assertLessEqual(len(reporter.task(tgid=argv.pid)), seen + 1)
-
-    def reload(self, rules):
-        count = self.server.stderr.count("reloaded")
-        self.write(rules)
-        self.server.kill(signal.SIGHUP)
-        self.until(lambda: self.server.stderr.count("reloaded") > count, "the reload")
-
-    def ticks_without(self, reporter, process, witness):
-        """Some ticks pass in which the witness has rows; the process has none, but for one that was on its way."""
-        seen, others = len(reporter.task(tgid=process)), len(reporter.task(tgid=witness))
-        self.until(lambda: len(reporter.task(tgid=witness)) > others + 3, "ticks")
-        self.assertLessEqual(len(reporter.task(tgid=process)), seen + 1)
-
-    def test_reload_of_children(self):
-        """A rule that begins to follow children, or ends to, of those that exist."""
-        self.server = self.collector(config={"known_apps": KNOWN_APPS, "rules": {"one": {"comm": "rule-one"}}})
-        self.path = os.path.join(os.path.dirname(self.server.socket), "collector.json")
-        parent = self.workload(named("rule-one"), "-c", "sleep 1000 & echo child=$!; wait")
-        child = parent.fact("child")
-        self.until(lambda: Stat(child).comm == b"sleep", "its program")
-        reporter = self.reporter("-i", "0.2", "-m", "task", "-r", "one")
-        self.until(lambda: len(reporter.task(tgid=parent.pid)) > 2, "rows")
-        self.assertEqual(reporter.task(tgid=child), [])
-        self.reload({"one": {"comm": "rule-one", "children": True}})
-        self.until(lambda: reporter.task(tgid=child), "the child")
-        self.assertEqual(reporter.task(tgid=child)[0]["rules"], "one")
-        self.reload({"one": {"comm": "rule-one"}})
-        self.ticks_without(reporter, child, parent.pid)
-
-    def test_reload_again_and_again(self):
-        """What a process was known for by a rule that has gone is not taken for what a new rule asks."""
-        rules = {"one": {"argv": "--first"}, "witness": {"comm": "rule-witness"}}
-        self.server = self.collector(config={"known_apps": KNOWN_APPS, "rules": rules})
-        self.path = os.path.join(os.path.dirname(self.server.socket), "collector.json")
-        first = self.workload(named("rule-first"), "-c", IDLE, "x", "--first")
-        witness = self.workload(named("rule-witness"), "-c", IDLE)
-        reporter = self.reporter("-i", "0.2", "-m", "task", "-r", "one,witness")
-        self.until(lambda: reporter.task(tgid=first.pid) and reporter.task(tgid=witness.pid), "rows")
-        for condition in ({"comm": "rule-nobody"}, {"argv": "--second"}, {"user": 7}, {"argv": "--third"}, {"connection": {"port": 9}}):
-            self.reload({**rules, "one": condition})
-            self.ticks_without(reporter, first.pid, witness.pid)
-
-    def test_64_watches(self):
-        """One more is refused, and nobody else notices; those that are alike share one; what is given up can be had again."""
-        self.server = self.collector(config={"rules": {f"r{i}": {"comm": f"rule-{i}"} for i in range(65)}})
-        target = self.workload(named("rule-0"), "-c", IDLE)
-        first = self.reporter("-i", "0.2", "-m", "task", "-r", "r0")  # a subscription of another interval, but the same watch
-        self.until(lambda: first.task(tgid=target.pid), "a row")
-        clients, feeds = [], {}
-        for i in range(64):
-            if i % 16 == 0:  # as many as a connection may have
-                clients.append(wire.Client.as_user(self.server.socket, NOBODY))
-                self.addCleanup(clients[-1].close)
-                clients[-1].greet()
-            clients[-1].send(wire.subscribe(i, rules=[f"r{i}"], interval_ns=NS // 2))
-            feeds[i] = clients[-1].receive_until(wire.SUBSCRIBED)[2][0]
-        self.assertEqual(len(set(feeds.values())), 64)
-        extra = wire.Client.as_user(self.server.socket, NOBODY)
-        self.addCleanup(extra.close)
-        extra.greet()
-        for _ in range(3):
-            extra.send(wire.subscribe(100, rules=["r64"], interval_ns=NS // 2))
-            error = extra.receive_until(wire.ERROR)
-            self.assertEqual((error[1], error[3]), ([wire.LIMIT], [100]))
-            self.assertIn(b"64 watches", error[2][0])
-        refused = self.report("-i", "0.2", "-m", "task", "-r", "r64", csv=False, status=1)
-        self.assertOneLine(refused.stderr, "64 watches")
-        # one that exists already is shared, even now
-        extra.send(wire.subscribe(101, rules=["r63"], interval_ns=NS // 2))
-        self.assertEqual(extra.receive_until(wire.SUBSCRIBED)[2], [feeds[63]])
-        # all go on
-        for at, client in enumerate(clients):
-            want = {feeds[i] for i in range(16 * at, 16 * at + 16)}
-            while want:
-                tick = client.receive_until(wire.SAMPLES)
-                if tick.get(2, [0])[0] > 1:
-                    want.discard(tick[1][0])
-        seen = len(first.task())
-        self.until(lambda: len(first.task()) > seen + 2, "ticks")
-        self.assertEqual((first.losses(), first.status), ({}, None))
-        # the place of one that has gone
-        clients[0].send(wire.frame(wire.UNSUBSCRIBE, wire.field(1, feeds[7])))
-        clients[0].receive_until(wire.UNSUBSCRIBED)
-        extra.send(wire.subscribe(102, rules=["r64"], interval_ns=NS // 2))
-        late = self.workload(named("rule-64"), "-c", IDLE)
-        feed = extra.receive_until(wire.SUBSCRIBED)[2]
-        rows = lambda: next(t for t in iter(lambda: extra.receive_until(wire.SAMPLES), None) if t[1] == feed)
-        self.until(lambda: varints(wire.decode(rows()[6][0]).get(7, [b""])[0]) == [late.pid], "it selects")
