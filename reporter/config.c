@@ -57,10 +57,11 @@ static const char *file_key_of(enum module_id module)
 /* What a switch may say. */
 static const struct {
 	const char *word;
-	bool on, cpu_only, available;
+	bool on, cpu_only;
+	enum cpu_source cpu;
 } switch_words[] = {
-	{ "bpf", true, false, true },   { "bcc", true, false, true },   { "None", false, false, true },
-	{ "stat", true, true, false },  { "top", true, true, false },
+	{ "bpf", true, false, CPU_BPF },  { "bcc", true, false, CPU_BPF }, { "None", false, false, CPU_BPF },
+	{ "stat", true, true, CPU_STAT }, { "top", true, true, CPU_TOP },
 };
 
 static int apply_switch(void *target, const cJSON *value, struct json_file *file)
@@ -78,11 +79,12 @@ static int apply_switch(void *target, const cJSON *value, struct json_file *file
 	reading->has_switches = true;
 	if (!switch_words[i].on)
 		return 0;
-	if (!modules[module].available || !switch_words[i].available)
+	if (!modules[module].available)
 		return json_file_refuse(file, value, "\"%s\": \"%s\" is not available in version " TASKMON_VERSION
-					" (expected %s)", value->string, word,
-					modules[module].available ? "\"bpf\", \"None\" or null" : "\"None\" or null");
+					" (expected \"None\" or null)", value->string, word);
 	reading->switched |= MODULE_BIT(module);
+	if (module == MODULE_CPU)
+		reading->options->cpu = switch_words[i].cpu;
 	return 0;
 }
 

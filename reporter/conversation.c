@@ -167,7 +167,7 @@ static int on_samples(struct report *report, const Taskmon__Frame *message)
 		uv_timer_stop(&report->guard);
 	end_gap(report);
 	report->had_baseline = true;
-	return report->launch->pid && !report->launch->released ? report_release_command(report) : 0;
+	return report_has_baseline(report);
 }
 
 static int on_ended(struct report *report, const Taskmon__Frame *message)

@@ -12,6 +12,7 @@
 #include "metric.h"
 #include "modules.h"
 #include "option_values.h"
+#include "proc_figures.h"
 #include "table_format.h"
 
 #define SOCKET_DEFAULT "/run/taskmon/collector.sock"
@@ -72,6 +73,20 @@ static void set_no_children(struct options *options)
 static void set_threads(struct options *options)
 {
 	options->threads = true;
+}
+
+static int set_cpu(struct options *options, const char *value, char *error, size_t size)
+{
+	static const char *const words[] = { [CPU_BPF] = "bpf", [CPU_STAT] = "stat", [CPU_TOP] = "top" };
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strcmp(value, words[i]) == 0) {
+			options->cpu = (enum cpu_source)i;
+			return 0;
+		}
+	}
+	snprintf(error, size, "there is no \"%s\" (expected bpf, stat or top)", value);
+	return -EINVAL;
 }
 
 static int set_modules(struct options *options, const char *value, char *error, size_t size)
@@ -214,6 +229,7 @@ enum option_id {
 	OPTION_CHILDREN,
 	OPTION_NO_CHILDREN,
 	OPTION_THREADS,
+	OPTION_CPU,
 	OPTION_MODULES,
 	OPTION_METRICS,
 	OPTION_INTERVAL,
@@ -247,6 +263,7 @@ static const struct {
 	[OPTION_CHILDREN] = { .flag = set_children },
 	[OPTION_NO_CHILDREN] = { .flag = set_no_children },
 	[OPTION_THREADS] = { .flag = set_threads },
+	[OPTION_CPU] = { .value = set_cpu },
 	[OPTION_MODULES] = { .value = set_modules },
 	[OPTION_METRICS] = { .value = set_metrics },
 	[OPTION_INTERVAL] = { .value = set_interval },
@@ -278,6 +295,8 @@ static const struct poptOption table[] = {
 	{ "threads", 't', POPT_ARG_NONE, NULL, OPTION_THREADS, "a row per thread, not per process", NULL },
 	{ "modules", 'm', POPT_ARG_STRING, NULL, OPTION_MODULES, "what to report: task,cpu (the default) or net", "LIST" },
 	{ "metrics", '\0', POPT_ARG_STRING, NULL, OPTION_METRICS, "of the task module: names, free (default) or all", "LIST" },
+	{ "cpu", '\0', POPT_ARG_STRING, NULL, OPTION_CPU,
+	  "who tells of CPU time: the collector (default), or, without one, /proc/PID/stat or top(1)", "bpf|stat|top" },
 	{ "interval", 'i', POPT_ARG_STRING, NULL, OPTION_INTERVAL, "between two samples: 0.1 to 3600, default 5", "SECONDS" },
 	{ "duration", 'd', POPT_ARG_STRING, NULL, OPTION_DURATION, "end after this time; COMMAND is left running", "SECONDS" },
 	{ "csv", '\0', POPT_ARG_STRING, NULL, OPTION_CSV, "a CSV file per module and event.csv in DIR", "DIR" },
@@ -383,6 +402,20 @@ static bool wants_selection(const struct options *options)
 	return options->action == ACTION_REPORT || options->action == ACTION_LIST_TASKS;
 }
 
+/* What /proc tells needs no collector, but there is no more; the words "free" and "all" mean all of it. */
+static int check_cpu(struct options *options, char *error, size_t size)
+{
+	if (!options_cpu_is_local(options))
+		return 0;
+	if (options->rule_count) {
+		snprintf(error, size, "--rule: rules are judged by the collector's kernel side (expected no --cpu stat or top)");
+		return -EINVAL;
+	}
+	if (!options_need_collector(options) && (options->metrics == metric_set_of_cost(METRIC_FREE) || options->metrics == METRIC_ALL_BITS))
+		options->metrics &= options->cpu == CPU_TOP ? PROC_METRICS & ~METRIC_BIT(M_task_on_cpu_ns) : PROC_METRICS;
+	return 0;
+}
+
 /* What is selected when nothing names processes, and that something is. */
 static int check_selection(struct options *options, char *error, size_t size)
 {
@@ -426,7 +459,22 @@ int options_parse(struct options *options, int argc, char **argv, char *error, s
 		snprintf(error, error_size, "--list: tasks takes no command");
 		return -EINVAL;
 	}
-	return check_selection(options, error, error_size);
+	err = check_cpu(options, error, error_size);
+	return err ? err : check_selection(options, error, error_size);
+}
+
+bool options_cpu_is_local(const struct options *options)
+{
+	bool shows_cpu = (options->modules & MODULE_BIT(MODULE_CPU)) || (!options->csv_dir && !options->json_path);
+
+	return options->action == ACTION_REPORT && options->cpu != CPU_BPF && shows_cpu;
+}
+
+bool options_need_collector(const struct options *options)
+{
+	unsigned int others = options->modules & ~MODULES_DEFAULT;
+
+	return !options_cpu_is_local(options) || (others && (options->csv_dir || options->json_path));
 }
 
 void options_free(struct options *options)

@@ -80,7 +80,7 @@ static bool add_metrics(cJSON *object, const struct row *row, uint64_t set)
 	bool ok = true;
 
 	for (int id = 0; ok && id < METRIC_TOTAL; id++) {
-		if (!(set & row->present & METRIC_BIT(id)))
+		if (!(set & METRIC_BIT(id)) || !row_tells(row, (enum metric_id)id))
 			continue;
 		ok = metrics[id].unit == METRIC_LETTER ? add_letter(object, metrics[id].name, row->value[id]) :
 							 add_u64(object, metrics[id].name, row->value[id]);
