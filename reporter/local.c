@@ -235,6 +235,11 @@ int local_close(struct local *local)
 	return local->top || !local->has_baseline ? 0 : source_proc_tick(local->source, NULL);
 }
 
+int local_reopen(struct local *local)
+{
+	return local->report->alone ? 0 : pipeline_reopen(local->pipeline);
+}
+
 void local_stop(struct local *local)
 {
 	if (local->stopped)

@@ -30,6 +30,9 @@ void local_command_ended(struct local *local);
 /** A last sample of what still lives, where that can be had. Returns 0 or a negative errno after it has been logged. */
 int local_close(struct local *local);
 
+/** Open its files anew by their names. Returns likewise. */
+int local_reopen(struct local *local);
+
 /** Nothing more comes. */
 void local_stop(struct local *local);
 

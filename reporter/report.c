@@ -66,8 +66,10 @@ static void close_report(struct report *report)
 		report_be_over(report, STATUS_DONE);
 	} else if (report->phase == PHASE_ARMED) {
 		report->phase = PHASE_CLOSING;
-		if (report->local)
+		if (report->local) {
 			err = local_close(report->local);
+			local_stop(report->local);
+		}
 		if (!err && !report->alone)
 			err = conversation_close(report);
 		if (err || report->alone)
@@ -222,7 +224,7 @@ static void on_signal(uv_signal_t *handle, int number)
 	bool again = report->told_to_end;
 
 	if (is_for_files(report, number)) {
-		if (pipeline_reopen(report->pipeline))
+		if (pipeline_reopen(report->pipeline) || (report->local && local_reopen(report->local)))
 			report_be_over(report, STATUS_FAILED);
 		return;
 	}
@@ -279,7 +281,8 @@ static void start(struct report *report)
 		conversation_begin(report);
 }
 
-int report_run(const struct options *options, struct pipeline *pipeline, struct launch *launch, struct top *top)
+int report_run(const struct options *options, struct pipeline *pipeline, struct pipeline *cpu, struct launch *launch,
+	       struct top *top)
 {
 	struct report *report = calloc(1, sizeof(*report));
 	int status = STATUS_FAILED;
@@ -294,7 +297,7 @@ int report_run(const struct options *options, struct pipeline *pipeline, struct 
 	report->launch = launch;
 	report->alone = !options_need_collector(options);
 	if (options_cpu_is_local(options)) {
-		report->local = local_new(report, pipeline, options->cpu == CPU_TOP ? top : NULL);
+		report->local = local_new(report, cpu, options->cpu == CPU_TOP ? top : NULL);
 		if (!report->local) {
 			log_error(NULL, "out of memory");
 			goto out;
