@@ -9,6 +9,7 @@
 
 #include "metric.h"
 #include "modules.h"
+#include "proc_figures.h"
 #include "unit.h"
 
 enum { ARGUMENTS_MAX = 16 };
@@ -148,6 +149,37 @@ static void own_keys_stand_beside_the_seeds(void **state)
 	options_free(&options);
 }
 
+static void cpu_time_may_be_told_by_others(void **state)
+{
+	static const struct {
+		const char *text, *more;
+		enum cpu_source cpu;
+		bool is_local, needs_collector;
+	} cases[] = {
+		{ "{\"snoop_cpu\": \"stat\", \"csv\": \"out\"}", "", CPU_STAT, true, false },
+		{ "{\"snoop_cpu\": \"top\"}", "", CPU_TOP, true, false },
+		{ "{\"snoop_cpu\": \"top\"}", "--cpu stat", CPU_STAT, true, false },
+		{ "{\"snoop_cpu\": \"stat\"}", "--cpu bpf", CPU_BPF, false, true },
+		{ "{\"snoop_cpu\": \"bcc\"}", "", CPU_BPF, false, true },
+		{ "{\"snoop_cpu\": \"stat\", \"snoop_network\": \"bcc\", \"csv\": \"out\"}", "", CPU_STAT, true, true },
+		{ "{\"snoop_cpu\": \"stat\", \"csv\": \"out\"}", "-m net", CPU_STAT, false, true },
+		{ "{\"snoop_cpu\": \"stat\"}", "--list tasks", CPU_STAT, false, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct options options;
+
+		accept(&options, cases[i].text, cases[i].more);
+		assert_int_equal(options.cpu, cases[i].cpu);
+		assert_int_equal(options_cpu_is_local(&options), cases[i].is_local);
+		assert_int_equal(options_need_collector(&options), cases[i].needs_collector);
+		if (!cases[i].needs_collector)
+			assert_int_equal(options.metrics & ~PROC_METRICS, 0);
+		options_free(&options);
+	}
+}
+
 static void mistakes_are_told_with_their_line(void **state)
 {
 	static const char off[] = "expected \"bpf\" (or \"bcc\"), \"None\" or null";
@@ -158,7 +190,6 @@ static void mistakes_are_told_with_their_line(void **state)
 		{ "{\n \"xyz\": 5 }", ":2: unknown key \"xyz\"" },
 		{ "{ \"snoop_cpu\": \"perf\" }", ":1: \"snoop_cpu\": expected \"bpf\" (or \"bcc\"), \"stat\", \"top\", \"None\" or null" },
 		{ "{ \"snoop_cpu\": true }", ":1: \"snoop_cpu\": expected \"bpf\" (or \"bcc\"), \"stat\", \"top\", \"None\" or null" },
-		{ "{ \"snoop_cpu\": \"top\" }", ":1: \"snoop_cpu\": \"top\"" NOT_YET " (expected \"bpf\", \"None\" or null)" },
 		{ "{ \"snoop_mem\": \"bcc\" }", ":1: \"snoop_mem\": \"bcc\"" NOT_YET " (expected \"None\" or null)" },
 		{ "{ \"snoop_syscall\": \"bpf\" }", ":1: \"snoop_syscall\": \"bpf\"" NOT_YET " (expected \"None\" or null)" },
 		{ "{ \"cpu_output_file\": 1 }", ":1: \"cpu_output_file\": expected the name of a file" },
@@ -345,6 +376,7 @@ int main(void)
 		cmocka_unit_test(options_win_over_the_file),
 		cmocka_unit_test(what_is_not_said_keeps_its_default),
 		cmocka_unit_test(own_keys_stand_beside_the_seeds),
+		cmocka_unit_test(cpu_time_may_be_told_by_others),
 		cmocka_unit_test(mistakes_are_told_with_their_line),
 		cmocka_unit_test(no_key_may_be_there_twice),
 		cmocka_unit_test(thresholds_get_their_defaults),
