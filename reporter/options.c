@@ -519,9 +519,10 @@ void options_print_help(void)
 	poptFreeContext(context);
 	fputs("\n"
 	      "Reports what processes do: CPU time, memory, input and output. It needs a\n"
-	      "running taskmon-collector but no privilege of its own. Without --csv and --json\n"
-	      "it prints a table at every interval: on a terminal always in the same place (but\n"
-	      "not with COMMAND, which may write there, too), in colour unless NO_COLOR is set.\n"
+	      "running taskmon-collector (but see --cpu) and no privilege of its own. Without\n"
+	      "--csv and --json it prints a table at every interval: on a terminal always in the\n"
+	      "same place (but not with COMMAND, which may write there, too), in colour unless\n"
+	      "NO_COLOR is set.\n"
 	      "\n"
 	      "--name and --user narrow what the other options select; if none does, they\n"
 	      "select from all processes. COMMAND starts once everything is armed, as you, with\n"
