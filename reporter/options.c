@@ -43,6 +43,20 @@ static int set_user(struct options *options, const char *value, char *error, siz
 	return value_users(value, &options->select.uids, &options->select.uid_count, error, size);
 }
 
+static void set_regex(struct options *options)
+{
+	options->regex = true;
+}
+
+static int set_cgroup(struct options *options, const char *value, char *error, size_t size)
+{
+	if (!*value) {
+		snprintf(error, size, "it is empty (expected the path of a cgroup, or a glob)");
+		return -EINVAL;
+	}
+	return value_append_text(value, &options->select.cgroups, &options->select.cgroup_count);
+}
+
 static int set_rule(struct options *options, const char *value, char *error, size_t size)
 {
 	char *words = strdup(value), *rest = words, *word;
@@ -223,7 +237,9 @@ static void set_help(struct options *options)
 enum option_id {
 	OPTION_PID = 1, /* popt keeps 0 for itself */
 	OPTION_NAME,
+	OPTION_REGEX,
 	OPTION_USER,
+	OPTION_CGROUP,
 	OPTION_RULE,
 	OPTION_ALL,
 	OPTION_CHILDREN,
@@ -257,6 +273,8 @@ static const struct {
 } setters[] = {
 	[OPTION_PID] = { .value = set_pid },
 	[OPTION_NAME] = { .value = set_name },
+	[OPTION_REGEX] = { .flag = set_regex },
+	[OPTION_CGROUP] = { .value = set_cgroup },
 	[OPTION_USER] = { .value = set_user },
 	[OPTION_RULE] = { .value = set_rule },
 	[OPTION_ALL] = { .flag = set_all },
@@ -287,7 +305,10 @@ static const struct {
 static const struct poptOption table[] = {
 	{ "pid", 'p', POPT_ARG_STRING, NULL, OPTION_PID, "these processes; ends when they have ended", "N[,N...]" },
 	{ "name", 'n', POPT_ARG_STRING, NULL, OPTION_NAME, "processes whose name matches a glob; repeatable", "PATTERN" },
+	{ "regex", '\0', POPT_ARG_NONE, NULL, OPTION_REGEX, "patterns of --name are POSIX extended regular expressions", NULL },
 	{ "user", 'u', POPT_ARG_STRING, NULL, OPTION_USER, "processes of a real user", "USER[,USER...]" },
+	{ "cgroup", '\0', POPT_ARG_STRING, NULL, OPTION_CGROUP,
+	  "processes in a cgroup whose path, or one above it, matches a glob; repeatable", "PATTERN" },
 	{ "rule", 'r', POPT_ARG_STRING, NULL, OPTION_RULE, "processes that a rule of the collector selects", "NAME[,NAME...]" },
 	{ "all", 'a', POPT_ARG_NONE, NULL, OPTION_ALL, "every process that you may see", NULL },
 	{ "children", '\0', POPT_ARG_NONE, NULL, OPTION_CHILDREN, "follow what these start (the default for COMMAND)", NULL },
@@ -427,7 +448,7 @@ static int check_selection(struct options *options, char *error, size_t size)
 		options->all = true;
 	if (options->all)
 		return 0;
-	snprintf(error, size, "nothing is selected (expected --pid, --name, --user, --rule, --all or -- COMMAND; see --help)");
+	snprintf(error, size, "nothing is selected (expected --pid, --name, --user, --cgroup, --rule, --all or -- COMMAND; see --help)");
 	return -EINVAL;
 }
 
@@ -458,6 +479,15 @@ int options_parse(struct options *options, int argc, char **argv, char *error, s
 	if (options->command && options->action == ACTION_LIST_TASKS) {
 		snprintf(error, error_size, "--list: tasks takes no command");
 		return -EINVAL;
+	}
+	if (options->regex && options->select.name_count) {
+		char reason[256] = "";
+
+		err = select_compile(&options->select, reason, sizeof(reason));
+		if (err == -EINVAL)
+			snprintf(error, error_size, "--name: %s", reason);
+		if (err)
+			return err;
 	}
 	err = check_cpu(options, error, error_size);
 	return err ? err : check_selection(options, error, error_size);
@@ -524,7 +554,7 @@ void options_print_help(void)
 	      "same place (but not with COMMAND, which may write there, too), in colour unless\n"
 	      "NO_COLOR is set.\n"
 	      "\n"
-	      "--name and --user narrow what the other options select; if none does, they\n"
+	      "--name, --user and --cgroup narrow what the other options select; if none does, they\n"
 	      "select from all processes. COMMAND starts once everything is armed, as you, with\n"
 	      "your files, environment and signals. SIGTERM is passed on to it, and a second one\n"
 	      "ends the report at once. Without COMMAND, SIGINT or SIGTERM ends the report with\n"

@@ -195,6 +195,8 @@ static int note_process(struct pipeline *pipeline, const struct row *row, bool s
 	if (!row->ended) {
 		int err = processes_seen(pipeline->processes, row->tgid, row->time_ns, selected);
 
+		if (!err && pipeline->select->cgroup_count)
+			processes_set_cgroup(pipeline->processes, row->tgid, select_cgroup(pipeline->select, row->cgroup));
 		if (!err && row->tid == row->tgid)
 			processes_identify(pipeline->processes, row->tgid, row->start_time_ns, row->ppid);
 		return err;
@@ -238,13 +240,23 @@ static int judge_event(struct pipeline *pipeline, const struct event *event, boo
 	if (event->started && pipeline->follows_children && pipeline->knows_processes) {
 		int err = processes_started(pipeline->processes, event->tgid, event->time_ns, *selected);
 
-		if (!err)
-			processes_identify(pipeline->processes, event->tgid, event->start_time_ns, 0);
-		return err;
+		if (err)
+			return err;
+		processes_identify(pipeline->processes, event->tgid, event->start_time_ns, 0);
+		/* it begins where its creator is; threads of that are not known here, and then its first row decides */
+		processes_set_cgroup(pipeline->processes, event->tgid, processes_in_cgroup(pipeline->processes, event->other_tid));
+		return 0;
 	}
 	if (event->renamed)
 		processes_judged(pipeline->processes, event->tgid, *selected);
 	return 0;
+}
+
+static bool shows_event(const struct pipeline *pipeline, const struct event *event, bool selected)
+{
+	if (!select_event(pipeline->select, event, selected))
+		return false;
+	return !pipeline->select->cgroup_count || processes_in_cgroup(pipeline->processes, event->tgid);
 }
 
 int pipeline_event(struct pipeline *pipeline, const struct event *event)
@@ -258,7 +270,7 @@ int pipeline_event(struct pipeline *pipeline, const struct event *event)
 		err = thresholds_event(pipeline->thresholds, event);
 	if (err)
 		return out_of_memory(err);
-	return select_event(pipeline->select, event, selected) ? write_event(pipeline, event) : 0;
+	return shows_event(pipeline, event, selected) ? write_event(pipeline, event) : 0;
 }
 
 int pipeline_loss(struct pipeline *pipeline, const struct loss *loss)

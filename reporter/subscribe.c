@@ -53,7 +53,7 @@ bool subscribe_names_suffice(const struct options *options)
 {
 	const struct select *select = &options->select;
 
-	if (!options->all || options->pid_count || options->command || select->name_count == 0 ||
+	if (!options->all || options->pid_count || options->command || select->name_count == 0 || select->expressions ||
 	    select->name_count > NAMES_MAX || options->action != ACTION_REPORT)
 		return false;
 	for (size_t i = 0; i < select->name_count; i++)
@@ -71,7 +71,7 @@ int subscribe_begin(struct link *link, const struct options *options, struct sub
 
 	subscribe.request = REQUEST;
 	subscribe.all = options->all && !options->rule_count && !subscribe_names_suffice(options);
-	subscribe.explain = options->action == ACTION_LIST_TASKS;
+	subscribe.explain = options->action == ACTION_LIST_TASKS || threshold_rules_ask_rules(&options->thresholds);
 	subscribe.rules = options->rules;
 	subscribe.n_rules = options->rule_count;
 	if (!options->rule_count && subscribe_names_suffice(options)) {
@@ -119,14 +119,22 @@ static void warn_of(const struct wire_catalogue *catalogue, uint64_t wanted, con
 	}
 }
 
+/* Than is shown: what the report judges itself. */
+static bool sends_more(const struct options *options)
+{
+	const struct select *select = &options->select;
+
+	return options->action == ACTION_REPORT && select_narrows(select) &&
+	       (select->uid_count || select->cgroup_count || !subscribe_names_suffice(options));
+}
+
 void subscribe_warn(const Taskmon__Welcome *welcome, const struct options *options)
 {
 	uint64_t wanted = options->modules & MODULE_BIT(MODULE_TASK) ? options->metrics : 0;
 	struct wire_catalogue catalogue;
 
-	if (select_narrows(&options->select) && options->all && !options->rule_count && !subscribe_names_suffice(options) &&
-	    options->action == ACTION_REPORT)
-		log_info(NULL, "the collector sends more than is shown: users, and names but for whole ones and NAME*, are selected here");
+	if (sends_more(options))
+		log_info(NULL, "the collector sends more than is shown: users, cgroups, and names but for whole ones and NAME*, are selected here");
 	wire_read_catalogue(welcome, &catalogue);
 	/* the table tells of alarms too */
 	warn_of(&catalogue, threshold_rules_needs(&options->thresholds), "raises no alarm");

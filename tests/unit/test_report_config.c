@@ -351,7 +351,7 @@ static void mistakes_in_thresholds_are_told(void **state)
 		{ "{\"metric\": \"task_fd_count\", \"side\": \"left\"}", ":2: \"side\": expected \"above\", \"below\" or \"both\"" },
 		{ "{\"metric\": \"task_fd_count\", \"mode\": \"drop\"}", ":2: \"mode\": expected \"mark\" or \"only\"" },
 		{ "{\"metric\": \"task_fd_count\", \"name\": \"two words\"}", ":2: \"name\": expected a word of at most 64 letters" },
-		{ "{\"metric\": \"task_fd_count\", \"match\": \"x\"}", ":2: \"match\": expected an object with \"name\" or \"user\"" },
+		{ "{\"metric\": \"task_fd_count\", \"match\": \"x\"}", ":2: \"match\": expected an object with \"name\", \"user\" or \"rule\"" },
 		{ "{\"metric\": \"task_fd_count\", \"match\": {\"user\": \"no-such-user\"}}",
 		  ":2: \"user\": \"no-such-user\" is not a user (expected a user name or number)" },
 		{ "{\"metric\": \"task_fd_count\", \"match\": {\"nmae\": \"x\"}}",
