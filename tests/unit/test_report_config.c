@@ -180,6 +180,24 @@ static void cpu_time_may_be_told_by_others(void **state)
 	}
 }
 
+static void long_runs_have_their_keys(void **state)
+{
+	struct options options;
+
+	(void)state;
+	accept(&options, "{\"rotate_bytes\": 1048576, \"rotate_seconds\": 86400, \"keep\": 13, \"append\": true}", "");
+	assert_int_equal(options.output.rotate_bytes, 1 << 20);
+	assert_int_equal(options.output.rotate_ns, 86400000000000);
+	assert_int_equal(options.output.keep, 13);
+	assert_true(options.output.append);
+	options_free(&options);
+	accept(&options, "{\"rotate_bytes\": \"10M\", \"append\": false}", "--keep 3 --rotate-bytes 5M");
+	assert_int_equal(options.output.rotate_bytes, 5 << 20);
+	assert_int_equal(options.output.keep, 3);
+	assert_false(options.output.append);
+	options_free(&options);
+}
+
 static void mistakes_are_told_with_their_line(void **state)
 {
 	static const char off[] = "expected \"bpf\" (or \"bcc\"), \"None\" or null";
@@ -213,6 +231,11 @@ static void mistakes_are_told_with_their_line(void **state)
 		{ "{ \"duration\": -1 }", ":1: \"duration\": expected 0.1 to 31536000 seconds, a number" },
 		{ "{ \"trace_multiprocess\": \"yes\" }", ":1: \"trace_multiprocess\": expected true or false" },
 		{ "{ \"trace_multiprocess\": 1 }", ":1: \"trace_multiprocess\": expected true or false" },
+		{ "{ \"rotate_bytes\": 10 }", ":1: \"rotate_bytes\": \"10\" is not a number in range (expected 4096 to 1125899906842624)" },
+		{ "{ \"rotate_bytes\": null }", ":1: \"rotate_bytes\": expected a number of bytes, or \"10M\"" },
+		{ "{ \"rotate_seconds\": 0 }", ":1: \"rotate_seconds\": 0 is out of range (expected 1 to 31536000 seconds)" },
+		{ "{ \"keep\": 2.5 }", ":1: \"keep\": \"2.5\" is not a number in range (expected 1 to 1000)" },
+		{ "{ \"append\": \"true\" }", ":1: \"append\": expected true or false" },
 		{ "{ \"threads\": \"true\" }", ":1: \"threads\": expected true or false" },
 		{ "{ \"csv\": \"\" }", ":1: \"csv\": it is empty (expected a directory)" },
 		{ "{ \"csv\": 7 }", ":1: \"csv\": expected the name of a directory" },
@@ -377,6 +400,7 @@ int main(void)
 		cmocka_unit_test(what_is_not_said_keeps_its_default),
 		cmocka_unit_test(own_keys_stand_beside_the_seeds),
 		cmocka_unit_test(cpu_time_may_be_told_by_others),
+		cmocka_unit_test(long_runs_have_their_keys),
 		cmocka_unit_test(mistakes_are_told_with_their_line),
 		cmocka_unit_test(no_key_may_be_there_twice),
 		cmocka_unit_test(thresholds_get_their_defaults),
