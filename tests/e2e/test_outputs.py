@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Outputs of long runs: rotation, continuation, logrotate, disks that are full, reporters that are killed."""
 import glob
-import json
 import os
 import pty
 import random
@@ -190,26 +189,25 @@ class Failures(Outputs):
         names = ['a"b,c', "two\nlines", "\u4e2d\u6587,\"", "'", b"\xff\xfe,\""]
         pids = [str(self.workload("rename", name).pid) for name in names]
         reporter = self.report("-i", "0.1", "-d", "0.3", "-m", "cpu,task", "--metrics", "task_state", "--json", "-", "-p", ",".join(pids))
-        whole = reporter.stdout.encode("utf-8", "surrogateescape")
         lines = json_lines(reporter.stdout)
         self.assertGreater(len(lines), 5)
-        for cut in range(len(whole) + 1):
-            text = whole[:cut].decode("utf-8", "replace")
-            last = text[:text.rfind("\n") + 1].rstrip("\n").rpartition("\n")[2]
-            if last:
-                self.assertEqual(json.loads(last), lines[text.count("\n") - 1])
+        # what is left of a cut in the middle of a line are the lines before it: so cut after each, and within each
+        whole = reporter.stdout.encode("utf-8", "surrogateescape")
+        for cut in (i for i, byte in enumerate(whole) if byte == ord("\n")):
+            before = whole[:cut + 1].decode("utf-8", "surrogateescape")
+            self.assertEqual(json_lines(before[before[:-1].rfind("\n") + 1:]), [lines[before.count("\n") - 1]])
+            self.assertEqual(len(json_lines(before[:-1])), before.count("\n") - 1)
         place = os.path.join(self.out_dir(), "cut.csv")
         for name in ("cpu", "task"):
             rows = reporter.csv(name)
             self.assertGreater(len(rows), 5)
             with open(os.path.join(reporter.out_dir, name + ".csv"), "rb") as f:
                 whole = f.read()
-            for cut in range(len(whole) + 1):
+            self.assertEqual(whole.count(b"\n"), len(rows) + 1)
+            for cut in (c for i, byte in enumerate(whole) if byte == ord("\n") for c in (i, i + 1)):
                 with open(place, "wb") as f:
                     f.write(whole[:cut])
-                got = read_csv(place)
-                self.assertEqual(got, rows[:len(got)])
-                self.assertEqual(len(got), max(0, whole[:cut].count(b"\n") - 1))
+                self.assertEqual(read_csv(place), rows[:max(0, whole[:cut].count(b"\n") - 1)])
 
 
 class Progress(Outputs):
