@@ -9,6 +9,8 @@
 
 #include "exit_status.h"
 #include "log.h"
+#include "metric.h"
+#include "proc_figures.h"
 #include "report_state.h"
 #include "source_proc.h"
 
@@ -187,6 +189,24 @@ static int name_process(struct local *local, uint32_t pid)
 	return err;
 }
 
+/* Metrics that --metrics or a threshold asks for by name, and that there is nobody to tell of. */
+static void warn_of_missing(const struct local *local)
+{
+	const struct options *options = local->report->options;
+	uint64_t alarming = threshold_rules_needs(&options->thresholds) & ~PROC_METRICS;
+	uint64_t written = options->csv_dir || options->json_path ? options->metrics : 0;
+
+	if (!(options->modules & MODULE_BIT(MODULE_TASK)))
+		written = 0;
+	written &= ~(local->top ? PROC_METRICS & ~METRIC_BIT(M_task_on_cpu_ns) : PROC_METRICS);
+	for (int id = 0; id < METRIC_TOTAL; id++) {
+		if (alarming & METRIC_BIT(id))
+			log_warning(NULL, "%s raises no alarm: without a collector it is not known", metrics[id].name);
+		if (written & METRIC_BIT(id))
+			log_warning(NULL, "%s stays empty: without a collector it is not known", metrics[id].name);
+	}
+}
+
 static int name_processes(struct local *local)
 {
 	const struct report *report = local->report;
@@ -215,6 +235,8 @@ void local_begin(struct local *local)
 
 	uv_timer_init(&report->loop, &local->timer);
 	local->timer.data = local;
+	if (report->alone)
+		warn_of_missing(local);
 	err = name_processes(local);
 	if (!err)
 		err = pipeline_begin(local->pipeline);

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import unittest
 
-from harness import CLK_TCK, NOBODY, NS, SLOW, TICK_NS, Canary, Process, SharedCollector, Stat, Test, needs, program, wall_ns
+from harness import CLK_TCK, NOBODY, NS, SLOW, TICK_NS, Canary, Process, SharedCollector, Stat, Test, needs, program, read_csv, wall_ns
 
 STAT_TICK_NS = NS // CLK_TCK
 MS = NS // 1000
@@ -138,6 +138,9 @@ class StatAlone(Alone):
         self.assertOneLine(self.report("--cpu", "stat", "-p", "4194304", status=1).stderr, "no process 4194304")
         self.assertOneLine(self.report("--cpu", "stat", "-r", "busy", status=2).stderr, "--rule", "collector")
         self.assertOneLine(self.report("--cpu", "ps", "-a", status=2).stderr, "--cpu", "bpf, stat or top")
+        told = self.report("--cpu", "stat", "--metrics", "task_state,task_fd_count", "-i", "0.1", "-d", "0.1", "-p", "1")
+        self.assertOneLine(told.stderr, "task_fd_count stays empty")
+        self.report("--cpu", "stat", "-i", "0.1", "--", "/no/such", status=127)
         # net needs one
         self.assertOneLine(self.report("--cpu", "stat", "-m", "cpu,net", "-a", status=3).stderr, "no collector")
 
@@ -166,24 +169,35 @@ class TopAlone(Alone):
         self.assertGreater(sum(float(r["CPU%"] or 0) for r in rows), 0)
         self.assertNotIn("task_on_cpu_ns", reporter.csv("task")[0])
 
+    def test_a_command_that_there_is_not(self):
+        self.assertOneLine(self.report("--cpu", "top", "-i", "0.1", "--", "/no/such", status=127).stderr, "/no/such")
+
     def test_top_inherits_nothing_and_ends_with_us(self):
         burn = self.workload("burn", "60")
         for sig in (signal.SIGINT, signal.SIGKILL):
-            reporter = self.reporter("--cpu", "top", "-t", "-i", "0.2", "-m", "cpu", "-p", str(burn.pid))
+            out = self.out_dir()
+            reporter = self.keep(Process(  # which has a file and a signal ignored that it did not ask for
+                ["sh", "-c", 'trap "" USR1; exec 9> held; exec "$0" "$@"', program("taskmon-report"), "--cpu", "top", "-t",
+                 "-i", "0.2", "-m", "cpu", "--csv", out, "-p", str(burn.pid)], user=NOBODY, cwd=out))
             top = self.top_of(reporter)
-            self.until(lambda: len(reporter.csv("cpu")) >= 2, "rows")
+            self.until(lambda: len(read_csv(os.path.join(out, "cpu.csv"))) >= 2, "rows")
             files, ours = self.files_of(top), self.files_of(reporter.pid)
             self.assertEqual(files["0"], "/dev/null")
-            self.assertTrue([f for f in ours.values() if f.endswith("cpu.csv")])
+            for name in ("cpu.csv", "held"):
+                self.assertIn(os.path.join(out, name), ours.values())
+            self.assertTrue(self.ignored(reporter.pid) & 1 << signal.SIGUSR1 - 1)
             self.assertEqual((set(files.values()) & set(ours.values())) - {"/dev/null"}, {files["1"]})
-            with open(f"/proc/{top}/status", encoding="utf-8") as f:
-                status = dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
-            for key in ("SigIgn", "SigBlk"):
-                self.assertEqual(int(status[key], 16) & ~1, 0, key)  # SIGHUP it ignores itself
+            self.assertEqual(self.ignored(top) & ~1, 0)  # SIGHUP it ignores itself
+            self.assertEqual(self.ignored(top, "SigBlk"), 0)
             self.assertNotEqual(os.getpgid(top), os.getpgid(reporter.pid))
             reporter.kill(sig)
             reporter.wait()
             self.until(lambda: not self.runs(top), "top has gone")
+
+    @staticmethod
+    def ignored(pid, key="SigIgn"):
+        with open(f"/proc/{pid}/status", encoding="utf-8") as f:
+            return next(int(line.split()[1], 16) for line in f if line.startswith(key))
 
     @staticmethod
     def files_of(pid):
