@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import shutil
 import signal
 import subprocess
 import unittest
@@ -50,6 +51,13 @@ class StatAlone(Alone):
         self.assertNear(last["task_utime_jiffies"] + last["task_stime_jiffies"], told["cpu_ns"] * CLK_TCK / NS, 3)
         self.assertNotIn("task_fd_count", last)
         self.assertNotIn("task_off_cpu_ns", last)
+
+    def test_the_last_window_of_a_command_is_exact(self):
+        """13 ms, of which the ticks show 10 at most."""
+        reporter = self.report("--cpu", "stat", "-i", "3600", "-m", "cpu", "--", program("burn"), "0.013")
+        row, = reporter.cpu()
+        self.assertTrue(row.end)
+        self.assertBetween(13, row.on_ms, 13 + 10 * SLOW)
 
     def test_rows_are_about_whom_they_name(self):
         """Children have rows of their own; each has its END; those of others have none."""
@@ -172,42 +180,44 @@ class TopAlone(Alone):
     def test_a_command_that_there_is_not(self):
         self.assertOneLine(self.report("--cpu", "top", "-i", "0.1", "--", "/no/such", status=127).stderr, "/no/such")
 
-    def test_top_inherits_nothing_and_ends_with_us(self):
-        burn = self.workload("burn", "60")
+    def test_top_inherits_nothing(self):
+        """No file and no ignored signal, also not those that the reporter got from its parent; as a script in its place sees it."""
+        out, place = self.out_dir(), self.out_dir()
+        self.script(place, f'cat /proc/$$/status > {out}/status; ls -l /proc/$$/fd > {out}/fds; echo $HOME $LC_ALL > {out}/env; '
+                    f'exec {shutil.which("top")} "$@"')
+        reporter = self.keep(Process(["sh", "-c", 'trap "" USR1 PIPE; exec 9> held; PATH=$0:$PATH exec "$@"', place, program("taskmon-report"),
+                                      "--cpu", "top", "-i", "0.1", "-d", "0.3", "-m", "cpu", "--csv", out, "-p", "1"], user=NOBODY, cwd=out))
+        self.assertEqual(reporter.wait(), 0, reporter.stderr)
+        with open(os.path.join(out, "status"), encoding="utf-8") as f:
+            status = dict(line.split(":\t", 1) for line in f if ":\t" in line)
+        for key in ("SigIgn", "SigBlk"):
+            self.assertEqual(int(status[key], 16), 0, key)
+        with open(os.path.join(out, "fds"), encoding="utf-8") as f:
+            files = dict(line.split()[-3::2] for line in f if " -> " in line)
+        self.assertEqual((files["0"], files["1"]), ("/dev/null", files["2"]))
+        self.assertTrue(files["1"].startswith("pipe:"), files)
+        self.assertEqual(set(files) - {"0", "1", "2"}, {n for n, where in files.items() if where == os.path.join(place, "top")})
+        with open(os.path.join(out, "env"), encoding="utf-8") as f:
+            self.assertEqual(f.read(), "/nonexistent C\n")
+        self.assertGreaterEqual(len(read_csv(os.path.join(out, "cpu.csv"))), 1)
+
+    def test_top_ends_with_us(self):
+        """However we end, and long before it would print again."""
         for sig in (signal.SIGINT, signal.SIGKILL):
-            out = self.out_dir()
-            reporter = self.keep(Process(  # which has a file and a signal ignored that it did not ask for
-                ["sh", "-c", 'trap "" USR1; exec 9> held; exec "$0" "$@"', program("taskmon-report"), "--cpu", "top", "-t",
-                 "-i", "0.2", "-m", "cpu", "--csv", out, "-p", str(burn.pid)], user=NOBODY, cwd=out))
+            reporter = self.reporter("--cpu", "top", "-t", "-i", "3000", "-m", "cpu", "-p", "1")
             top = self.top_of(reporter)
-            self.until(lambda: len(read_csv(os.path.join(out, "cpu.csv"))) >= 2, "rows")
-            files, ours = self.files_of(top), self.files_of(reporter.pid)
-            self.assertEqual(files["0"], "/dev/null")
-            for name in ("cpu.csv", "held"):
-                self.assertIn(os.path.join(out, name), ours.values())
-            self.assertTrue(self.ignored(reporter.pid) & 1 << signal.SIGUSR1 - 1)
-            self.assertEqual((set(files.values()) & set(ours.values())) - {"/dev/null"}, {files["1"]})
-            self.assertEqual(self.ignored(top) & ~1, 0)  # SIGHUP it ignores itself
-            self.assertEqual(self.ignored(top, "SigBlk"), 0)
+            self.until(lambda: Stat(top).state == "S", "it waits")
             self.assertNotEqual(os.getpgid(top), os.getpgid(reporter.pid))
             reporter.kill(sig)
             reporter.wait()
             self.until(lambda: not self.runs(top), "top has gone")
 
-    @staticmethod
-    def ignored(pid, key="SigIgn"):
-        with open(f"/proc/{pid}/status", encoding="utf-8") as f:
-            return next(int(line.split()[1], 16) for line in f if line.startswith(key))
-
-    @staticmethod
-    def files_of(pid):
-        files = {}
-        for fd in os.listdir(f"/proc/{pid}/fd"):
-            try:
-                files[fd] = os.readlink(f"/proc/{pid}/fd/{fd}")
-            except FileNotFoundError:
-                pass  # it reads /proc all the time
-        return files
+    def script(self, directory, text):
+        path = os.path.join(directory, "top")
+        with open(path, "w", encoding="ascii") as f:
+            f.write(f"#!/bin/sh\n{text}\n")
+        os.chmod(path, 0o755)
+        os.chmod(directory, 0o755)
 
     @staticmethod
     def runs(pid):
@@ -224,11 +234,7 @@ class TopAlone(Alone):
 
     def bad_top(self):
         directory = self.out_dir()
-        path = os.path.join(directory, "top")
-        with open(path, "w", encoding="ascii") as f:
-            f.write("#!/bin/sh\necho bad option\nexit 1\n")
-        os.chmod(path, 0o755)
-        os.chmod(directory, 0o755)
+        self.script(directory, "echo bad option; exit 1")
         return directory
 
 
