@@ -183,7 +183,7 @@ class TopAlone(Alone):
     def test_top_inherits_nothing(self):
         """No file and no ignored signal, also not those that the reporter got from its parent; as a script in its place sees it."""
         out, place = self.out_dir(), self.out_dir()
-        self.script(place, f'cat /proc/$$/status > {out}/status; ls -l /proc/$$/fd > {out}/fds; echo $HOME $LC_ALL > {out}/env; '
+        self.script(place, f'cat /proc/$$/status > {out}/status; ls -l /proc/$$/fd | cat > {out}/fds; echo $HOME $LC_ALL > {out}/env; '
                     f'exec {shutil.which("top")} "$@"')
         reporter = self.keep(Process(["sh", "-c", 'trap "" USR1 PIPE; exec 9> held; PATH=$0:$PATH exec "$@"', place, program("taskmon-report"),
                                       "--cpu", "top", "-i", "0.1", "-d", "0.3", "-m", "cpu", "--csv", out, "-p", "1"], user=NOBODY, cwd=out))
@@ -203,10 +203,10 @@ class TopAlone(Alone):
 
     def test_top_ends_with_us(self):
         """However we end, and long before it would print again."""
-        for sig in (signal.SIGINT, signal.SIGKILL):
-            reporter = self.reporter("--cpu", "top", "-t", "-i", "3000", "-m", "cpu", "-p", "1")
+        for sig in (signal.SIGTERM, signal.SIGKILL):
+            reporter = self.reporter("--cpu", "top", "-i", "3000", "-m", "cpu", "--", "sh", "-c", "echo begun; exec sleep 1000")
             top = self.top_of(reporter)
-            self.until(lambda: Stat(top).state == "S", "it waits")
+            self.until(lambda: "begun" in reporter.stdout, "top has printed")
             self.assertNotEqual(os.getpgid(top), os.getpgid(reporter.pid))
             reporter.kill(sig)
             reporter.wait()
