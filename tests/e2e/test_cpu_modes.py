@@ -183,13 +183,13 @@ class TopAlone(Alone):
     def test_top_inherits_nothing(self):
         """No file and no ignored signal, also not those that the reporter got from its parent; as a script in its place sees it."""
         out, place = self.out_dir(), self.out_dir()
-        self.script(place, f'cat /proc/$$/status > {out}/status; ls -l /proc/$$/fd | cat > {out}/fds; echo $HOME $LC_ALL > {out}/env; '
+        self.script(place, f'while read -r k v; do echo "$k $v"; done < /proc/$$/status > {out}/status; ls -l /proc/$$/fd | cat > {out}/fds; echo $HOME $LC_ALL > {out}/env; '
                     f'exec {shutil.which("top")} "$@"')
         reporter = self.keep(Process(["sh", "-c", 'trap "" USR1 PIPE; exec 9> held; PATH=$0:$PATH exec "$@"', place, program("taskmon-report"),
                                       "--cpu", "top", "-i", "0.1", "-d", "0.3", "-m", "cpu", "--csv", out, "-p", "1"], user=NOBODY, cwd=out))
         self.assertEqual(reporter.wait(), 0, reporter.stderr)
         with open(os.path.join(out, "status"), encoding="utf-8") as f:
-            status = dict(line.split(":\t", 1) for line in f if ":\t" in line)
+            status = dict(line.split(": ", 1) for line in f if ": " in line)
         for key in ("SigIgn", "SigBlk"):
             self.assertEqual(int(status[key], 16), 0, key)
         with open(os.path.join(out, "fds"), encoding="utf-8") as f:
