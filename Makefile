@@ -131,10 +131,12 @@ $(B)/fuzz/fuzz_frames: common/frame.c common/wire.c common/arena.c common/metric
 	$(B)/gen/taskmon.pb-c.c
 $(B)/fuzz/fuzz_collector_config: collector/config.c common/json_file.c common/str.c
 $(B)/fuzz/fuzz_report_config: $(addprefix reporter/,config.c config_thresholds.c options.c option_values.c modules.c select.c \
-	derive.c csv_tables.c output.c output_file.c threshold_rule.c threshold_judge.c threshold_stats.c) \
+	proc_figures.c proc_stat.c derive.c csv_tables.c output.c output_file.c threshold_rule.c threshold_judge.c threshold_stats.c) \
 	common/json_file.c common/str.c common/metric.c common/log.c
 $(B)/fuzz/fuzz_collector_rules: $(addprefix collector/,rule.c rule_term.c rule_condition.c) \
 	common/json_file.c common/metric.c common/str.c
+$(B)/fuzz/fuzz_report_proc_stat: reporter/proc_stat.c
+$(B)/fuzz/fuzz_report_top: reporter/top_output.c
 $(B)/fuzz/fuzz_smaps: collector/rollup.c collector/access.c
 $(B)/fuzz/%: tests/fuzz/%.c | $(B)/gen/taskmon.pb-c.h
 	@mkdir -p $(@D)

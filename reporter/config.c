@@ -57,10 +57,11 @@ static const char *file_key_of(enum module_id module)
 /* What a switch may say. */
 static const struct {
 	const char *word;
-	bool on, cpu_only, available;
+	bool on, cpu_only;
+	enum cpu_source cpu;
 } switch_words[] = {
-	{ "bpf", true, false, true },   { "bcc", true, false, true },   { "None", false, false, true },
-	{ "stat", true, true, false },  { "top", true, true, false },
+	{ "bpf", true, false, CPU_BPF },  { "bcc", true, false, CPU_BPF }, { "None", false, false, CPU_BPF },
+	{ "stat", true, true, CPU_STAT }, { "top", true, true, CPU_TOP },
 };
 
 static int apply_switch(void *target, const cJSON *value, struct json_file *file)
@@ -78,11 +79,12 @@ static int apply_switch(void *target, const cJSON *value, struct json_file *file
 	reading->has_switches = true;
 	if (!switch_words[i].on)
 		return 0;
-	if (!modules[module].available || !switch_words[i].available)
+	if (!modules[module].available)
 		return json_file_refuse(file, value, "\"%s\": \"%s\" is not available in version " TASKMON_VERSION
-					" (expected %s)", value->string, word,
-					modules[module].available ? "\"bpf\", \"None\" or null" : "\"None\" or null");
+					" (expected \"None\" or null)", value->string, word);
 	reading->switched |= MODULE_BIT(module);
+	if (module == MODULE_CPU)
+		reading->options->cpu = switch_words[i].cpu;
 	return 0;
 }
 
@@ -182,6 +184,26 @@ static int apply_seconds_option(void *target, const cJSON *value, struct json_fi
 	return options_set(reading->options, value->string, text, reason, sizeof(reason));
 }
 
+/* A whole number, or a text such as "10M"; the option is called as the key, with - for _. */
+static int apply_number_option(void *target, const cJSON *value, struct json_file *file)
+{
+	struct reading *reading = target;
+	char text[64], name[64], reason[REASON_BYTES] = "";
+	int err;
+
+	snprintf(name, sizeof(name), "%s", value->string);
+	for (char *at = name; (at = strchr(at, '_'));)
+		*at = '-';
+	if (cJSON_IsNumber(value))
+		snprintf(text, sizeof(text), "%.15g", value->valuedouble);
+	else if (cJSON_IsString(value) && strlen(value->valuestring) < sizeof(text))
+		snprintf(text, sizeof(text), "%s", value->valuestring);
+	else
+		return -EINVAL;
+	err = options_set(reading->options, name, text, reason, sizeof(reason));
+	return err == -EINVAL ? json_file_refuse(file, value, "\"%s\": %s", value->string, reason) : err;
+}
+
 /* "a,b" or ["a", "b"] */
 static int apply_list_option(void *target, const cJSON *value, struct json_file *file)
 {
@@ -220,6 +242,17 @@ static int apply_threads(void *target, const cJSON *value, struct json_file *fil
 	if (!cJSON_IsBool(value))
 		return -EINVAL;
 	reading->options->threads = cJSON_IsTrue(value);
+	return 0;
+}
+
+static int apply_append(void *target, const cJSON *value, struct json_file *file)
+{
+	struct reading *reading = target;
+
+	(void)file;
+	if (!cJSON_IsBool(value))
+		return -EINVAL;
+	reading->options->output.append = cJSON_IsTrue(value);
 	return 0;
 }
 
@@ -262,6 +295,10 @@ static const struct json_setting settings[] = {
 	{ "modules", apply_modules, "a list of modules" },
 	{ "threads", apply_threads, "true or false" },
 	{ "socket", apply_text_option, "the path of a socket" },
+	{ "rotate_bytes", apply_number_option, "a number of bytes, or \"10M\"" },
+	{ "rotate_seconds", apply_number_option, "1 to 31536000 seconds, a number" },
+	{ "keep", apply_number_option, "1 to 1000 files, a number" },
+	{ "append", apply_append, "true or false" },
 	{ "duration", apply_seconds_option, "0.1 to 31536000 seconds, a number" },
 	{ NULL, NULL, NULL },
 };

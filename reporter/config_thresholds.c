@@ -118,24 +118,38 @@ static int apply_for(void *target, const cJSON *value, struct json_file *file)
 
 /* --- whom it is about */
 
-static int apply_match_name(void *target, const cJSON *value, struct json_file *file)
+/* A word or a list of words. */
+static int append_words(const cJSON *value, char ***list, size_t *count)
 {
-	struct select *match = target;
-	const cJSON *name;
+	const cJSON *word;
 	int err = 0;
 
-	(void)file;
 	if (cJSON_IsString(value) && value->valuestring[0])
-		return value_append_text(value->valuestring, &match->names, &match->name_count);
+		return value_append_text(value->valuestring, list, count);
 	if (!cJSON_IsArray(value) || !value->child)
 		return -EINVAL;
-	cJSON_ArrayForEach(name, value) {
-		err = cJSON_IsString(name) && name->valuestring[0] ?
-			      value_append_text(name->valuestring, &match->names, &match->name_count) : -EINVAL;
+	cJSON_ArrayForEach(word, value) {
+		err = cJSON_IsString(word) && word->valuestring[0] ? value_append_text(word->valuestring, list, count) : -EINVAL;
 		if (err)
 			break;
 	}
 	return err;
+}
+
+static int apply_match_name(void *target, const cJSON *value, struct json_file *file)
+{
+	struct select *match = target;
+
+	(void)file;
+	return append_words(value, &match->names, &match->name_count);
+}
+
+static int apply_match_rule(void *target, const cJSON *value, struct json_file *file)
+{
+	struct select *match = target;
+
+	(void)file;
+	return append_words(value, &match->rules, &match->rule_count);
 }
 
 static int apply_match_user(void *target, const cJSON *value, struct json_file *file)
@@ -153,6 +167,7 @@ static int apply_match_user(void *target, const cJSON *value, struct json_file *
 static const struct json_setting match_settings[] = {
 	{ "name", apply_match_name, "a glob on the name of the process, or a list of them" },
 	{ "user", apply_match_user, "a user, or several as \"USER,USER\"" },
+	{ "rule", apply_match_rule, "a rule of the collector, or a list of them" },
 	{ NULL, NULL, NULL },
 };
 
@@ -176,7 +191,7 @@ static const struct json_setting settings[] = {
 	{ "floor", apply_floor, "a number, 0 or more" },
 	{ "window", apply_window, "a number of samples from 5 to 10000" },
 	{ "warmup", apply_warmup, "a number of samples up to 100000" },
-	{ "match", apply_match, "an object with \"name\" or \"user\"" },
+	{ "match", apply_match, "an object with \"name\", \"user\" or \"rule\"" },
 	{ "mode", apply_mode, "\"mark\" or \"only\"" },
 	{ NULL, NULL, NULL },
 };

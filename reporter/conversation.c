@@ -177,8 +177,10 @@ static int on_samples(struct report *report, const Taskmon__Frame *message)
 	if (report->phase == PHASE_ARMED)
 		uv_timer_stop(&report->guard);
 	end_gap(report);
+	if (report->local && !report->had_baseline)
+		local_begin(report->local);
 	report->had_baseline = true;
-	return report->launch->pid && !report->launch->released ? report_release_command(report) : 0;
+	return report->phase == PHASE_OVER ? -ECANCELED : report_has_baseline(report);
 }
 
 static int on_explained(struct report *report, const Taskmon__Frame *message)

@@ -35,9 +35,12 @@ static void put_ticks(struct output *output, const struct row *row)
 
 /* --- cpu.csv */
 
+/* -1 where the source tells no times, but only a share (top). */
 static void put_milliseconds(struct output *output, const struct row *row, enum metric_id id)
 {
-	if (row_has_delta(row, id))
+	if (row->hidden & METRIC_BIT(M_task_on_cpu_ns))
+		output_text(output, "-1");
+	else if (row_has_delta(row, id))
 		output_fixed(output, row->delta[id], 6, 3);
 }
 
@@ -179,7 +182,7 @@ char *csv_header(const struct csv_table *table, uint64_t metric_set)
 
 static void put_metric(struct output *output, const struct row *row, enum metric_id id)
 {
-	if (!row_has(row, id))
+	if (!row_tells(row, id))
 		return;
 	if (metrics[id].unit == METRIC_LETTER)
 		output_char(output, (char)row->value[id]);

@@ -23,8 +23,8 @@
 enum { COLUMNS_MAX = METRIC_TOTAL + 32, IGNORED = -1, FIRST_FIELD = METRIC_TOTAL, GAPS_MAX = 1024 };
 
 /* Columns that are no metrics. */
-enum { FIELD_TIME = FIRST_FIELD, FIELD_TID, FIELD_TGID, FIELD_COMM, FIELD_START_TIME, FIELD_UID, FIELDS_END };
-static const char *const field_names[] = { "time", "tid", "tgid", "comm", "start_time", "uid" };
+enum { FIELD_TIME = FIRST_FIELD, FIELD_TID, FIELD_TGID, FIELD_COMM, FIELD_START_TIME, FIELD_UID, FIELD_RULES, FIELDS_END };
+static const char *const field_names[] = { "time", "tid", "tgid", "comm", "start_time", "uid", "rules" };
 
 /* When a task was last seen, to find out how often it was. */
 struct sight {
@@ -120,6 +120,10 @@ static bool read_field(struct row *row, int field, const char *cell)
 
 	if (field == FIELD_COMM) {
 		row->comm = row->process_comm = cell;
+		return true;
+	}
+	if (field == FIELD_RULES) {
+		row->rules = cell;
 		return true;
 	}
 	if (field == FIELD_TIME)

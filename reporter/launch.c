@@ -29,21 +29,23 @@ static ssize_t read_retrying(int fd, void *out, size_t size)
 }
 
 /* The end of `go_fd` without a byte: the reporter is gone or has given up. */
-static _Noreturn void be_child(int go_fd, int error_fd, char **command)
+static _Noreturn void be_child(int go_fd, int error_fd, char **command, int prepared)
 {
+	int err = -prepared;
 	char go;
-	int err;
 
 	if (read_retrying(go_fd, &go, 1) != 1)
 		_exit(STATUS_FAILED);
-	execvp(command[0], command);
-	err = errno;
+	if (!err) {
+		execvp(command[0], command);
+		err = errno;
+	}
 	if (write(error_fd, &err, sizeof(err)) != sizeof(err))
 		_exit(STATUS_FAILED);
 	_exit(STATUS_NOT_FOUND);
 }
 
-int launch_prepare(struct launch *launch, char **command)
+int launch_prepare(struct launch *launch, char **command, int (*prepare)(const void *context), const void *context)
 {
 	int go[2] = { -1, -1 }, error[2] = { -1, -1 }, err = 0;
 
@@ -55,7 +57,7 @@ int launch_prepare(struct launch *launch, char **command)
 	launch->pid = fork();
 	if (launch->pid == 0) {
 		close(go[1]); /* else it would never see the end of it */
-		be_child(go[0], error[1], command);
+		be_child(go[0], error[1], command, prepare ? prepare(context) : 0);
 	}
 	if (launch->pid < 0) {
 		err = -errno;

@@ -21,9 +21,10 @@ struct launch {
 
 /**
  * Fork a child that will execute `command` as it is now: with this process's user, signals, directory, environment
- * and standard files. Returns 0 or a negative errno.
+ * and standard files. `prepare` (NULL: nothing) is called in the child before it waits, and returns 0 or a negative errno that
+ * ends it. Returns 0 or a negative errno.
  */
-int launch_prepare(struct launch *launch, char **command);
+int launch_prepare(struct launch *launch, char **command, int (*prepare)(const void *context), const void *context);
 
 /** Let it go. Returns 0 once it executes the command, or the negative errno with which that failed. */
 int launch_release(struct launch *launch);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 
@@ -28,27 +29,36 @@
  */
 static int run_report(const struct options *options)
 {
+	struct pipeline *pipeline = NULL, *cpu = NULL;
 	struct launch launch = { 0 };
-	struct pipeline *pipeline;
 	int status = STATUS_FAILED;
-	int err = options->command ? launch_prepare(&launch, options->command) : 0;
+	int err = options->command ? launch_prepare(&launch, options->command, NULL, NULL) : 0;
+	struct top *top = options_cpu_is_local(options) && options->cpu == CPU_TOP ? calloc(1, sizeof(*top)) : NULL;
 
+	if (!err && top)
+		err = top_prepare(top, options->interval_ns, options->threads);
 	if (err) {
 		log_error(NULL, "cannot start a process: %s", strerror(-err));
-		return STATUS_FAILED;
+		goto out;
 	}
 	config_warn(options);
 	signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error of that output */
 	signal(SIGXFSZ, SIG_IGN); /* so is a file that may not grow any more */
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	pipeline = pipeline_new(options);
-	if (pipeline) {
-		status = report_run(options, pipeline, &launch);
-		if (pipeline_free(pipeline) && status == STATUS_DONE && !launch.released)
-			status = STATUS_FAILED;
-	} else if (errno == EEXIST) {
+	pipeline = pipeline_new(options, NULL);
+	if (pipeline && options_cpu_is_local(options))
+		cpu = options_need_collector(options) ? pipeline_new(options, pipeline) : pipeline;
+	if (pipeline && (cpu || !options_cpu_is_local(options)))
+		status = report_run(options, pipeline, cpu, &launch, top);
+	else if (errno == EEXIST)
 		status = STATUS_USAGE;
-	}
+	err = cpu != pipeline ? pipeline_free(cpu) : 0;
+	err = pipeline_free(pipeline) || err;
+	if (err && status == STATUS_DONE && !launch.released)
+		status = STATUS_FAILED;
+out:
+	top_free(top);
+	free(top);
 	launch_free(&launch);
 	return status;
 }

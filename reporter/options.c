@@ -12,6 +12,7 @@
 #include "metric.h"
 #include "modules.h"
 #include "option_values.h"
+#include "proc_figures.h"
 #include "table_format.h"
 
 #define SOCKET_DEFAULT "/run/taskmon/collector.sock"
@@ -64,7 +65,10 @@ static int set_regex(struct options *options, const char *value, char *error, si
 
 static int set_cgroup(struct options *options, const char *value, char *error, size_t size)
 {
-	(void)error, (void)size;
+	if (!*value) {
+		snprintf(error, size, "it is empty (expected the path of a cgroup, or a glob)");
+		return -EINVAL;
+	}
 	return value_append_text(value, &options->select.cgroups, &options->select.cgroup_count);
 }
 
@@ -98,6 +102,20 @@ static void set_no_children(struct options *options)
 static void set_threads(struct options *options)
 {
 	options->threads = true;
+}
+
+static int set_cpu(struct options *options, const char *value, char *error, size_t size)
+{
+	static const char *const words[] = { [CPU_BPF] = "bpf", [CPU_STAT] = "stat", [CPU_TOP] = "top" };
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strcmp(value, words[i]) == 0) {
+			options->cpu = (enum cpu_source)i;
+			return 0;
+		}
+	}
+	snprintf(error, size, "there is no \"%s\" (expected bpf, stat or top)", value);
+	return -EINVAL;
 }
 
 static int set_modules(struct options *options, const char *value, char *error, size_t size)
@@ -234,14 +252,15 @@ static void set_help(struct options *options)
 enum option_id {
 	OPTION_PID = 1, /* popt keeps 0 for itself */
 	OPTION_NAME,
-	OPTION_USER,
 	OPTION_REGEX,
+	OPTION_USER,
 	OPTION_CGROUP,
 	OPTION_RULE,
 	OPTION_ALL,
 	OPTION_CHILDREN,
 	OPTION_NO_CHILDREN,
 	OPTION_THREADS,
+	OPTION_CPU,
 	OPTION_MODULES,
 	OPTION_METRICS,
 	OPTION_INTERVAL,
@@ -269,14 +288,15 @@ static const struct {
 } setters[] = {
 	[OPTION_PID] = { .value = set_pid },
 	[OPTION_NAME] = { .value = set_name },
-	[OPTION_USER] = { .value = set_user },
 	[OPTION_REGEX] = { .value = set_regex },
+	[OPTION_USER] = { .value = set_user },
 	[OPTION_CGROUP] = { .value = set_cgroup },
 	[OPTION_RULE] = { .value = set_rule },
 	[OPTION_ALL] = { .flag = set_all },
 	[OPTION_CHILDREN] = { .flag = set_children },
 	[OPTION_NO_CHILDREN] = { .flag = set_no_children },
 	[OPTION_THREADS] = { .flag = set_threads },
+	[OPTION_CPU] = { .value = set_cpu },
 	[OPTION_MODULES] = { .value = set_modules },
 	[OPTION_METRICS] = { .value = set_metrics },
 	[OPTION_INTERVAL] = { .value = set_interval },
@@ -300,9 +320,11 @@ static const struct {
 static const struct poptOption table[] = {
 	{ "pid", 'p', POPT_ARG_STRING, NULL, OPTION_PID, "these processes; ends when they have ended", "N[,N...]" },
 	{ "name", 'n', POPT_ARG_STRING, NULL, OPTION_NAME, "processes whose name matches a glob; repeatable", "PATTERN" },
-	{ "regex", '\0', POPT_ARG_STRING, NULL, OPTION_REGEX, "or in whose name an extended regular expression is found; repeatable", "REGEX" },
+	{ "regex", '\0', POPT_ARG_STRING, NULL, OPTION_REGEX, "or in whose name an extended regular expression is found; repeatable",
+	  "REGEX" },
 	{ "user", 'u', POPT_ARG_STRING, NULL, OPTION_USER, "processes of a real user", "USER[,USER...]" },
-	{ "cgroup", '\0', POPT_ARG_STRING, NULL, OPTION_CGROUP, "processes in a cgroup whose path matches a glob; repeatable", "PATTERN" },
+	{ "cgroup", '\0', POPT_ARG_STRING, NULL, OPTION_CGROUP,
+	  "processes in a cgroup whose path, or one above it, matches a glob; repeatable", "PATTERN" },
 	{ "rule", 'r', POPT_ARG_STRING, NULL, OPTION_RULE, "processes that a rule of the collector selects", "NAME[,NAME...]" },
 	{ "all", 'a', POPT_ARG_NONE, NULL, OPTION_ALL, "every process that you may see", NULL },
 	{ "children", '\0', POPT_ARG_NONE, NULL, OPTION_CHILDREN, "follow what these start (the default for COMMAND)", NULL },
@@ -310,6 +332,8 @@ static const struct poptOption table[] = {
 	{ "threads", 't', POPT_ARG_NONE, NULL, OPTION_THREADS, "a row per thread, not per process", NULL },
 	{ "modules", 'm', POPT_ARG_STRING, NULL, OPTION_MODULES, "what to report: task,cpu (the default) or net", "LIST" },
 	{ "metrics", '\0', POPT_ARG_STRING, NULL, OPTION_METRICS, "of the task module: names, free (default) or all", "LIST" },
+	{ "cpu", '\0', POPT_ARG_STRING, NULL, OPTION_CPU,
+	  "who tells of CPU time: the collector (default), or, without one, /proc/PID/stat or top(1)", "bpf|stat|top" },
 	{ "interval", 'i', POPT_ARG_STRING, NULL, OPTION_INTERVAL, "between two samples: 0.1 to 3600, default 5", "SECONDS" },
 	{ "duration", 'd', POPT_ARG_STRING, NULL, OPTION_DURATION, "end after this time; COMMAND is left running", "SECONDS" },
 	{ "csv", '\0', POPT_ARG_STRING, NULL, OPTION_CSV, "a CSV file per module and event.csv in DIR", "DIR" },
@@ -415,6 +439,20 @@ static bool wants_selection(const struct options *options)
 	return options->action == ACTION_REPORT || options->action == ACTION_LIST_TASKS;
 }
 
+/* What /proc tells needs no collector, but there is no more; the words "free" and "all" mean all of it. */
+static int check_cpu(struct options *options, char *error, size_t size)
+{
+	if (!options_cpu_is_local(options))
+		return 0;
+	if (options->rule_count) {
+		snprintf(error, size, "--rule: rules are judged by the collector's kernel side (expected no --cpu stat or top)");
+		return -EINVAL;
+	}
+	if (!options_need_collector(options) && (options->metrics == metric_set_of_cost(METRIC_FREE) || options->metrics == METRIC_ALL_BITS))
+		options->metrics &= options->cpu == CPU_TOP ? PROC_METRICS & ~METRIC_BIT(M_task_on_cpu_ns) : PROC_METRICS;
+	return 0;
+}
+
 /* What is selected when nothing names processes, and that something is. */
 static int check_selection(struct options *options, char *error, size_t size)
 {
@@ -458,7 +496,22 @@ int options_parse(struct options *options, int argc, char **argv, char *error, s
 		snprintf(error, error_size, "--list: tasks takes no command");
 		return -EINVAL;
 	}
-	return check_selection(options, error, error_size);
+	err = check_cpu(options, error, error_size);
+	return err ? err : check_selection(options, error, error_size);
+}
+
+bool options_cpu_is_local(const struct options *options)
+{
+	bool shows_cpu = (options->modules & MODULE_BIT(MODULE_CPU)) || (!options->csv_dir && !options->json_path);
+
+	return options->action == ACTION_REPORT && options->cpu != CPU_BPF && shows_cpu;
+}
+
+bool options_need_collector(const struct options *options)
+{
+	unsigned int others = options->modules & ~MODULES_DEFAULT;
+
+	return !options_cpu_is_local(options) || (others && (options->csv_dir || options->json_path));
 }
 
 void options_free(struct options *options)
@@ -503,11 +556,12 @@ void options_print_help(void)
 	poptFreeContext(context);
 	fputs("\n"
 	      "Reports what processes do: CPU time, memory, input and output. It needs a\n"
-	      "running taskmon-collector but no privilege of its own. Without --csv and --json\n"
-	      "it prints a table at every interval: on a terminal always in the same place (but\n"
-	      "not with COMMAND, which may write there, too), in colour unless NO_COLOR is set.\n"
+	      "running taskmon-collector (but see --cpu) and no privilege of its own. Without\n"
+	      "--csv and --json it prints a table at every interval: on a terminal always in the\n"
+	      "same place (but not with COMMAND, which may write there, too), in colour unless\n"
+	      "NO_COLOR is set.\n"
 	      "\n"
-	      "--name and --user narrow what the other options select; if none does, they\n"
+	      "--name, --user and --cgroup narrow what the other options select; if none does, they\n"
 	      "select from all processes. COMMAND starts once everything is armed, as you, with\n"
 	      "your files, environment and signals. SIGTERM is passed on to it, and a second one\n"
 	      "ends the report at once. Without COMMAND, SIGINT or SIGTERM ends the report with\n"

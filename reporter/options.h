@@ -22,6 +22,9 @@ enum action {
 	ACTION_HELP,
 };
 
+/* Who tells of CPU time: the collector, /proc/PID/stat, or top(1). */
+enum cpu_source { CPU_BPF, CPU_STAT, CPU_TOP };
+
 enum children { CHILDREN_OF_COMMAND, CHILDREN_FOLLOWED, CHILDREN_IGNORED };
 
 /** The command line and the file of --config, checked. */
@@ -35,6 +38,7 @@ struct options {
 	bool all;
 	bool threads;
 	enum children children;
+	enum cpu_source cpu;
 	unsigned int modules; /* bit per enum module_id */
 	uint64_t metrics;     /* bit per enum metric_id: --metrics */
 	uint64_t interval_ns;
@@ -67,6 +71,12 @@ int options_set(struct options *options, const char *name, const char *value, ch
 
 /** Are the children of what is selected part of it? */
 bool options_follow_children(const struct options *options);
+
+/** Does CPU time come from elsewhere than the collector? */
+bool options_cpu_is_local(const struct options *options);
+
+/** Is a collector needed at all? */
+bool options_need_collector(const struct options *options);
 
 /** --help, on standard output. */
 void options_print_help(void);

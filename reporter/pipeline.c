@@ -51,8 +51,17 @@ static struct writer *new_table(const struct options *options)
 	return writer_table_new(&table);
 }
 
+/* With CPU time from elsewhere, the module has a pipeline of its own. */
+static unsigned int modules_of(const struct options *options)
+{
+	bool split = options_cpu_is_local(options) && options_need_collector(options);
+
+	return split ? options->modules & ~MODULE_BIT(MODULE_CPU) : options->modules;
+}
+
 static int add_writers(struct pipeline *pipeline, const struct options *options)
 {
+	unsigned int module_set = modules_of(options);
 	int err = 0;
 
 	if (options->action == ACTION_LIST_TASKS)
@@ -60,10 +69,23 @@ static int add_writers(struct pipeline *pipeline, const struct options *options)
 	if (!options->csv_dir && !options->json_path)
 		return add_writer(pipeline, new_table(options));
 	if (options->csv_dir)
-		err = add_writer(pipeline, writer_csv_new(options->csv_dir, options->files, options->modules, options->metrics,
+		err = add_writer(pipeline, writer_csv_new(options->csv_dir, options->files, module_set, options->metrics,
 							  &options->output));
 	if (!err && options->json_path)
-		err = add_writer(pipeline, writer_json_new(options->json_path, options->modules, options->metrics, &options->output));
+		err = add_writer(pipeline, writer_json_new(options->json_path, module_set, options->metrics, &options->output));
+	return err;
+}
+
+static int add_writers_beside(struct pipeline *pipeline, const struct options *options, const struct pipeline *other)
+{
+	const unsigned int cpu = MODULE_BIT(MODULE_CPU);
+	int err = 0;
+
+	if (options->csv_dir)
+		err = add_writer(pipeline, writer_csv_beside(options->csv_dir, options->files, cpu, &options->output));
+	if (!err && options->json_path)
+		err = add_writer(pipeline, writer_json_beside(other->writers[other->writer_count - 1],
+							      options->cpu == CPU_TOP ? "top" : "stat", cpu));
 	return err;
 }
 
@@ -86,19 +108,20 @@ static int write_event(void *context, const struct event *event)
 	return err;
 }
 
-struct pipeline *pipeline_new(const struct options *options)
+struct pipeline *pipeline_new(const struct options *options, const struct pipeline *other)
 {
+	static const struct threshold_rules no_rules;
 	struct pipeline *pipeline = calloc(1, sizeof(*pipeline));
 	int err;
 
 	if (!pipeline)
 		goto no_memory;
 	pipeline->select = &options->select;
-	pipeline->rules = &options->thresholds;
+	pipeline->rules = other ? &no_rules : &options->thresholds;
 	pipeline->follows_children = options->all || options_follow_children(options);
 	pipeline->knows_processes = !options->all || select_narrows(&options->select);
 	pipeline->shows_baseline = options->action == ACTION_LIST_TASKS;
-	err = add_writers(pipeline, options);
+	err = other ? add_writers_beside(pipeline, options, other) : add_writers(pipeline, options);
 	if (err) {
 		pipeline_free(pipeline);
 		errno = -err;
@@ -172,6 +195,8 @@ static int note_process(struct pipeline *pipeline, const struct row *row, bool s
 	if (!row->ended) {
 		int err = processes_seen(pipeline->processes, row->tgid, row->time_ns, selected);
 
+		if (!err && pipeline->select->cgroup_count)
+			processes_set_cgroup(pipeline->processes, row->tgid, select_cgroup(pipeline->select, row->cgroup));
 		if (!err && row->tid == row->tgid)
 			processes_identify(pipeline->processes, row->tgid, row->start_time_ns, row->ppid);
 		return err;
@@ -217,13 +242,23 @@ static int judge_event(struct pipeline *pipeline, const struct event *event, boo
 	if (event->started && pipeline->follows_children && pipeline->knows_processes) {
 		int err = processes_started(pipeline->processes, event->tgid, event->time_ns, *selected);
 
-		if (!err)
-			processes_identify(pipeline->processes, event->tgid, event->start_time_ns, 0);
-		return err;
+		if (err)
+			return err;
+		processes_identify(pipeline->processes, event->tgid, event->start_time_ns, 0);
+		/* it begins where its creator is; threads of that are not known here, and then its first row decides */
+		processes_set_cgroup(pipeline->processes, event->tgid, processes_in_cgroup(pipeline->processes, event->other_tid));
+		return 0;
 	}
 	if (event->renamed)
 		processes_judged(pipeline->processes, event->tgid, *selected);
 	return 0;
+}
+
+static bool shows_event(const struct pipeline *pipeline, const struct event *event, bool selected)
+{
+	if (!select_event(pipeline->select, event, selected))
+		return false;
+	return !pipeline->select->cgroup_count || processes_in_cgroup(pipeline->processes, event->tgid);
 }
 
 int pipeline_event(struct pipeline *pipeline, const struct event *event)
@@ -237,7 +272,7 @@ int pipeline_event(struct pipeline *pipeline, const struct event *event)
 		err = thresholds_event(pipeline->thresholds, event);
 	if (err)
 		return out_of_memory(err);
-	return select_event(pipeline->select, event, selected) ? write_event(pipeline, event) : 0;
+	return shows_event(pipeline, event, selected) ? write_event(pipeline, event) : 0;
 }
 
 int pipeline_loss(struct pipeline *pipeline, const struct loss *loss)

@@ -19,9 +19,10 @@ struct pipeline;
 
 /**
  * A pipeline for what the options ask for, with its writers: outputs have been created but not emptied. NULL after the
- * cause has been logged; errno EEXIST: a file that was to be continued has another header.
+ * cause has been logged; errno EEXIST: a file that was to be continued has another header. With `other`: only the module
+ * cpu, of another source beside that pipeline, which must be freed later.
  */
-struct pipeline *pipeline_new(const struct options *options);
+struct pipeline *pipeline_new(const struct options *options, const struct pipeline *other);
 
 /** Closes the outputs. Returns 0 or a negative errno if one failed. */
 int pipeline_free(struct pipeline *pipeline);

@@ -12,7 +12,7 @@ struct process {
 	uint32_t tgid;
 	uint32_t ppid;          /* 0: not known */
 	uint64_t start_time_ns; /* likewise */
-	bool selected;
+	bool selected, in_cgroup;
 	unsigned int missed;
 	uint64_t since_ns;
 	UT_hash_handle hh;
@@ -173,6 +173,21 @@ void processes_tick_complete(struct processes *processes)
 			continue;
 		forget(processes, process);
 	}
+}
+
+void processes_set_cgroup(struct processes *processes, uint32_t tgid, bool selected)
+{
+	struct process *process = find(processes, tgid);
+
+	if (process)
+		process->in_cgroup = selected;
+}
+
+bool processes_in_cgroup(const struct processes *processes, uint32_t tgid)
+{
+	const struct process *process = find(processes, tgid);
+
+	return process && process->in_cgroup;
 }
 
 bool processes_selected(const struct processes *processes, uint32_t tgid)

@@ -48,6 +48,10 @@ void processes_restart(struct processes *processes);
  */
 size_t processes_roots(const struct processes *processes, uint32_t *tgids, uint64_t *start_times_ns, size_t room);
 
+/** It is in a cgroup that is selected, as its rows or its parent tell. */
+void processes_set_cgroup(struct processes *processes, uint32_t tgid, bool selected);
+bool processes_in_cgroup(const struct processes *processes, uint32_t tgid);
+
 bool processes_selected(const struct processes *processes, uint32_t tgid);
 size_t processes_count(const struct processes *processes);
 

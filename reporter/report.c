@@ -43,7 +43,10 @@ void report_be_over(struct report *report, int status)
 		return;
 	report->phase = PHASE_OVER;
 	report->status = status;
-	link_close(&report->link);
+	if (!report->alone)
+		link_close(&report->link);
+	if (report->local)
+		local_stop(report->local);
 	uv_timer_stop(&report->guard);
 	uv_timer_stop(&report->retry);
 	uv_timer_stop(&report->duration);
@@ -57,12 +60,20 @@ void report_be_over(struct report *report, int status)
 /* End with a last sample of what still lives. */
 static void close_report(struct report *report)
 {
+	int err = 0;
+
 	if (report->phase == PHASE_CONNECTING) {
 		report_be_over(report, STATUS_DONE);
 	} else if (report->phase == PHASE_ARMED) {
 		report->phase = PHASE_CLOSING;
-		if (conversation_close(report))
-			report_be_over(report, STATUS_FAILED);
+		if (report->local) {
+			err = local_close(report->local);
+			local_stop(report->local);
+		}
+		if (!err && !report->alone)
+			err = conversation_close(report);
+		if (err || report->alone)
+			report_be_over(report, err ? STATUS_FAILED : STATUS_DONE);
 	}
 }
 
@@ -88,7 +99,7 @@ void report_start_duration(struct report *report)
 /* In a gap, processes are those of before it, less those that are seen to be gone. */
 bool report_is_finished(const struct report *report)
 {
-	bool known = report->phase == PHASE_ARMED ? report->source.has_baseline : report->in_gap;
+	bool known = report->phase == PHASE_ARMED ? report->alone || report->source.has_baseline : report->in_gap;
 
 	if (!known || command_runs(report))
 		return false;
@@ -123,6 +134,8 @@ static void on_command_ended(uv_poll_t *poll, int status, int events)
 	struct report *report = poll->data;
 
 	(void)status, (void)events;
+	if (report->local && report->launch->released)
+		local_command_ended(report->local);
 	launch_reap(report->launch);
 	if (!report->launch->reaped)
 		return;
@@ -146,6 +159,17 @@ int report_release_command(struct report *report)
 		report_be_over(report, launch_failure_status(err));
 	}
 	return err;
+}
+
+int report_has_baseline(struct report *report)
+{
+	if (report->alone && report->phase == PHASE_CONNECTING) {
+		report->phase = PHASE_ARMED;
+		report_start_duration(report);
+	}
+	if ((!report->alone && !report->had_baseline) || (report->local && !local_has_baseline(report->local)))
+		return 0;
+	return report->launch->pid && !report->launch->released ? report_release_command(report) : 0;
 }
 
 /* --- how far it is */
@@ -200,7 +224,7 @@ static void on_signal(uv_signal_t *handle, int number)
 	bool again = report->told_to_end;
 
 	if (is_for_files(report, number)) {
-		if (pipeline_reopen(report->pipeline))
+		if (pipeline_reopen(report->pipeline) || (report->local && local_reopen(report->local)))
 			report_be_over(report, STATUS_FAILED);
 		return;
 	}
@@ -251,10 +275,14 @@ static void start(struct report *report)
 	watch_signals(report);
 	if (report->launch->pid && uv_poll_init(&report->loop, &report->command, report->launch->exit_fd) == 0)
 		uv_poll_start(&report->command, UV_READABLE, on_command_ended);
-	conversation_begin(report);
+	if (report->alone)
+		local_begin(report->local);
+	else
+		conversation_begin(report);
 }
 
-int report_run(const struct options *options, struct pipeline *pipeline, struct launch *launch)
+int report_run(const struct options *options, struct pipeline *pipeline, struct pipeline *cpu, struct launch *launch,
+	       struct top *top)
 {
 	struct report *report = calloc(1, sizeof(*report));
 	int status = STATUS_FAILED;
@@ -267,10 +295,20 @@ int report_run(const struct options *options, struct pipeline *pipeline, struct 
 	report->options = options;
 	report->pipeline = pipeline;
 	report->launch = launch;
+	report->alone = !options_need_collector(options);
+	if (options_cpu_is_local(options)) {
+		report->local = local_new(report, cpu, options->cpu == CPU_TOP ? top : NULL);
+		if (!report->local) {
+			log_error(NULL, "out of memory");
+			goto out;
+		}
+	}
 	start(report);
 	uv_run(&report->loop, UV_RUN_DEFAULT);
-	uv_loop_close(&report->loop);
 	status = launch->released && launch->reaped ? launch_exit_status(launch) : report->status;
+out:
+	uv_loop_close(&report->loop);
+	local_free(report->local);
 	free(report);
 	return status;
 }

@@ -9,8 +9,13 @@
 #include "launch.h"
 #include "options.h"
 #include "pipeline.h"
+#include "top.h"
 
-/** Returns the exit status (exit_status.h, or that of the command). What went wrong has been logged. */
-int report_run(const struct options *options, struct pipeline *pipeline, struct launch *launch);
+/**
+ * `cpu` is the pipeline of --cpu stat and top, which may be `pipeline`. `top` has been prepared if the options want it. Returns the exit status (exit_status.h, or that of the command). What
+ * went wrong has been logged.
+ */
+int report_run(const struct options *options, struct pipeline *pipeline, struct pipeline *cpu, struct launch *launch,
+	       struct top *top);
 
 #endif

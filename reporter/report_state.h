@@ -12,6 +12,7 @@
 
 #include "launch.h"
 #include "link.h"
+#include "local.h"
 #include "options.h"
 #include "pipeline.h"
 #include "source.h"
@@ -40,6 +41,8 @@ struct report {
 	uv_poll_t command;   /* its end */
 	struct link link;
 	struct source source;
+	struct local *local; /* --cpu stat and top; NULL: it is the collector that tells of the CPU */
+	bool alone;          /* and there is no collector */
 	struct subscribe_targets targets;
 	enum phase phase;
 	uint32_t feed;
@@ -70,6 +73,9 @@ int report_release_command(struct report *report);
 
 /** The time that was asked for begins. */
 void report_start_duration(struct report *report);
+
+/** A source has its baseline. If all have, the command goes. Returns 0 or a negative errno, after the report has been ended. */
+int report_has_baseline(struct report *report);
 
 /* --- conversation.c */
 

@@ -29,6 +29,7 @@ struct row {
 	const char *cgroup;
 	const char *rules;        /* names of the rules that select its process, separated by `;` */
 	uint64_t present;       /* bit per enum metric_id: value[] has it */
+	uint64_t hidden;        /* those of them that only stand for what is derived of them, and are not told */
 	const uint64_t *value;
 
 	/* Added by derive.c: what happened since the previous sample of the task. */
@@ -40,6 +41,12 @@ struct row {
 static inline bool row_has(const struct row *row, enum metric_id id)
 {
 	return row->present & METRIC_BIT(id);
+}
+
+/* What of it is told to users? */
+static inline bool row_tells(const struct row *row, enum metric_id id)
+{
+	return row->present & ~row->hidden & METRIC_BIT(id);
 }
 
 static inline bool row_has_delta(const struct row *row, enum metric_id id)

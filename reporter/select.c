@@ -3,21 +3,26 @@
 
 #include <fnmatch.h>
 #include <stdlib.h>
+#include <string.h>
+
+static void free_texts(char **texts, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(texts[i]);
+	free(texts);
+}
 
 void select_free(struct select *select)
 {
 	if (!select)
 		return;
-	for (size_t i = 0; i < select->name_count; i++)
-		free(select->names[i]);
-	free(select->names);
+	free_texts(select->names, select->name_count);
+	free_texts(select->cgroups, select->cgroup_count);
+	free_texts(select->rules, select->rule_count);
 	free(select->uids);
 	for (size_t i = 0; i < select->regex_count; i++)
 		regfree(&select->regexes[i]);
 	free(select->regexes);
-	for (size_t i = 0; i < select->cgroup_count; i++)
-		free(select->cgroups[i]);
-	free(select->cgroups);
 	*select = (struct select){ 0 };
 }
 
@@ -37,20 +42,52 @@ static bool matches_name(const struct select *select, const char *comm)
 	return select->name_count == 0 && select->regex_count == 0;
 }
 
+/* The path itself, and then each of those above it. */
+static bool matches_path(const char *pattern, const char *cgroup)
+{
+	size_t length = strlen(cgroup);
+	char *path = strdup(cgroup);
+	bool matches = false;
+
+	while (path && !matches) {
+		matches = fnmatch(pattern, path, 0) == 0;
+		while (length > 0 && path[--length] != '/')
+			;
+		if (length == 0)
+			break;
+		path[length] = '\0';
+	}
+	free(path);
+	return matches;
+}
+
+bool select_cgroup(const struct select *select, const char *cgroup)
+{
+	for (size_t i = 0; i < select->cgroup_count; i++)
+		if (matches_path(select->cgroups[i], cgroup))
+			return true;
+	return select->cgroup_count == 0;
+}
+
+/* `rules`: names, separated by `;`. */
+static bool matches_rule(const struct select *select, const char *rules)
+{
+	for (size_t i = 0; i < select->rule_count; i++) {
+		size_t length = strlen(select->rules[i]);
+
+		for (const char *at = rules; at && *at; at = strchr(at, ';') ? strchr(at, ';') + 1 : NULL)
+			if (strncmp(at, select->rules[i], length) == 0 && (at[length] == '\0' || at[length] == ';'))
+				return true;
+	}
+	return select->rule_count == 0;
+}
+
 static bool matches_user(const struct select *select, uint32_t uid)
 {
 	for (size_t i = 0; i < select->uid_count; i++)
 		if (select->uids[i] == uid)
 			return true;
 	return select->uid_count == 0;
-}
-
-static bool matches_cgroup(const struct select *select, const char *cgroup)
-{
-	for (size_t i = 0; i < select->cgroup_count; i++)
-		if (fnmatch(select->cgroups[i], cgroup, 0) == 0)
-			return true;
-	return select->cgroup_count == 0;
 }
 
 bool select_process(const struct select *select, const char *process_comm, uint32_t uid)
@@ -60,7 +97,9 @@ bool select_process(const struct select *select, const char *process_comm, uint3
 
 bool select_row(const struct select *select, const struct row *row)
 {
-	return select_process(select, row->process_comm, row->uid) && matches_cgroup(select, row->cgroup);
+	return select_process(select, row->process_comm, row->uid) &&
+	       (!select->cgroup_count || select_cgroup(select, row->cgroup)) &&
+	       (!select->rule_count || matches_rule(select, row->rules));
 }
 
 bool select_event(const struct select *select, const struct event *event, bool process_selected)

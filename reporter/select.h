@@ -19,10 +19,12 @@ struct select {
 	size_t name_count;
 	uint32_t *uids; /* real user ids */
 	size_t uid_count;
-	regex_t *regexes; /* on a part of that name; one of these or of `names` must match */
-	size_t regex_count;
-	char **cgroups; /* globs on the path of the cgroup */
+	char **cgroups; /* globs on its path, or that of a cgroup above it */
 	size_t cgroup_count;
+	char **rules; /* of a threshold: names of rules of the collector */
+	size_t rule_count;
+	regex_t *regexes; /* on a part of the name; one of these or of `names` must match */
+	size_t regex_count;
 };
 
 void select_free(struct select *select);
@@ -32,11 +34,12 @@ bool select_narrows(const struct select *select);
 
 /** By name and user only: the cgroup is known of rows. */
 bool select_process(const struct select *select, const char *process_comm, uint32_t uid);
+bool select_cgroup(const struct select *select, const char *cgroup);
 bool select_row(const struct select *select, const struct row *row);
 
 /**
- * `process_selected`: the verdict on the event's process, which decides for its threads. A process that takes or
- * gives up a selected name is shown doing so.
+ * `process_selected`: the verdict on the event's process by name and user, which decides for its threads. A process that
+ * takes or gives up a selected name is shown doing so.
  */
 bool select_event(const struct select *select, const struct event *event, bool process_selected);
 

@@ -77,7 +77,7 @@ int subscribe_begin(struct link *link, const struct options *options, struct sub
 
 	subscribe.request = REQUEST;
 	subscribe.all = options->all && !options->rule_count && !subscribe_names_suffice(options);
-	subscribe.explain = options->action == ACTION_LIST_TASKS;
+	subscribe.explain = options->action == ACTION_LIST_TASKS || threshold_rules_ask_rules(&options->thresholds);
 	subscribe.rules = options->rules;
 	subscribe.n_rules = options->rule_count;
 	if (!options->rule_count && subscribe_names_suffice(options)) {
@@ -138,14 +138,13 @@ static void warn_of(const struct wire_catalogue *catalogue, uint64_t wanted, con
 	}
 }
 
-/* Does the report select from what the collector sends? */
-static bool narrows_more(const struct options *options)
+/* Than is shown: what the report judges itself. */
+static bool sends_more(const struct options *options)
 {
 	const struct select *select = &options->select;
 
-	if (select->uid_count || select->cgroup_count)
-		return true;
-	return select_narrows(select) && (options->rule_count || !subscribe_names_suffice(options));
+	return options->action == ACTION_REPORT && select_narrows(select) &&
+	       (select->uid_count || select->cgroup_count || !subscribe_names_suffice(options));
 }
 
 void subscribe_warn(const Taskmon__Welcome *welcome, const struct options *options)
@@ -153,7 +152,7 @@ void subscribe_warn(const Taskmon__Welcome *welcome, const struct options *optio
 	uint64_t wanted = options->modules & MODULE_BIT(MODULE_TASK) ? options->metrics : 0;
 	struct wire_catalogue catalogue;
 
-	if (options->all && options->action == ACTION_REPORT && narrows_more(options))
+	if (sends_more(options))
 		log_info(NULL, "the collector sends more than is shown: users, cgroups, and names but for whole ones and NAME*, are selected here");
 	wire_read_catalogue(welcome, &catalogue);
 	/* the table tells of alarms too */

@@ -249,13 +249,6 @@ static unsigned int column_width(const struct table_layout *layout, int id)
 	return title > columns[id].width ? (unsigned int)title : columns[id].width;
 }
 
-static bool is_wanted(const struct table_layout *layout, enum column_id id)
-{
-	if (id == COLUMN_TID && !layout->threads)
-		return false;
-	return id != COLUMN_FIGURES + FIGURE_SORT || sort_figure(layout->sort) == FIGURE_SORT;
-}
-
 void table_layout_fit(struct table_layout *layout)
 {
 	unsigned int width = layout->width ? layout->width : USUAL_WIDTH, used = 0;
@@ -263,9 +256,14 @@ void table_layout_fit(struct table_layout *layout)
 	layout->columns = 0;
 	for (size_t i = 0; i < sizeof(by_importance) / sizeof(by_importance[0]); i++) {
 		enum column_id id = by_importance[i];
+		bool sorts = id == COLUMN_FIGURES + FIGURE_SORT;
 		unsigned int more;
 
-		if (!is_wanted(layout, id) || width < columns[id].from_width)
+		/* the figure that sorts is seen on any screen, also if it has a column of its own elsewhere */
+		if (sorts)
+			id = COLUMN_FIGURES + sort_figure(layout->sort);
+		if ((id == COLUMN_TID && !layout->threads) || (layout->columns & 1u << id) ||
+		    (!sorts && width < columns[id].from_width))
 			continue;
 		more = column_width(layout, id) + (used ? 1 : 0);
 		if (used + more > width && layout->columns)

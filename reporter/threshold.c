@@ -184,15 +184,15 @@ static int judge(struct thresholds *thresholds, struct task *task, size_t at, co
 	return err;
 }
 
-/* A process that has taken another name may not be what a threshold is about any more. */
-static int stop_judging(struct thresholds *thresholds, struct task *task, size_t at)
+/* A process that has taken another name, or that its rule has let go, is not what a threshold is about any more. */
+static int stop_judging(struct thresholds *thresholds, struct task *task, size_t at, const char *cause)
 {
 	struct threshold_finding finding;
 	int err = 0;
 
 	if (!task->states[at])
 		return 0;
-	if (threshold_restart(task->states[at], "renamed", &finding) == THRESHOLD_CLEAR)
+	if (threshold_restart(task->states[at], cause, &finding) == THRESHOLD_CLEAR)
 		err = emit_verdict(thresholds, &thresholds->rules->list[at], task, THRESHOLD_CLEAR, &finding);
 	threshold_state_free(task->states[at]);
 	task->states[at] = NULL;
@@ -209,7 +209,8 @@ static int judge_all(struct thresholds *thresholds, struct task *task, const str
 		bool alarm = false;
 
 		if (!select_row(&rule->match, row)) {
-			err = stop_judging(thresholds, task, i);
+			err = stop_judging(thresholds, task, i,
+					   select_process(&rule->match, row->process_comm, row->uid) ? "rule" : "renamed");
 			continue;
 		}
 		/* the final figures come at a moment of their own */

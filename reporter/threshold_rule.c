@@ -58,6 +58,14 @@ void threshold_rules_free(struct threshold_rules *rules)
 	*rules = (struct threshold_rules){ 0 };
 }
 
+bool threshold_rules_ask_rules(const struct threshold_rules *rules)
+{
+	for (size_t i = 0; i < rules->count; i++)
+		if (rules->list[i].match.rule_count)
+			return true;
+	return false;
+}
+
 /* --- what is judged */
 
 static int find_figure(struct threshold_rule *rule, const char *name, size_t length)

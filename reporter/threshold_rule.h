@@ -70,6 +70,9 @@ int threshold_rule_complete(struct threshold_rule *rule, char *error, size_t err
  */
 uint64_t threshold_for_ns(const struct threshold_rule *rule, uint64_t interval_ns);
 
+/** Is any of them about what a rule of the collector selects? */
+bool threshold_rules_ask_rules(const struct threshold_rules *rules);
+
 void threshold_rules_free(struct threshold_rules *rules);
 
 /** "task_cpu_percent", a metric or NAME_rate. Returns 0, or -EINVAL with one line in `error`. */

@@ -56,6 +56,11 @@ struct writer *writer_csv_new(const char *directory, char *const *files, unsigne
 			      const struct output_policy *policy);
 struct writer *writer_json_new(const char *path, unsigned int modules, uint64_t metrics,
 			       const struct output_policy *policy);
+/** Without event.csv, which another writer has. */
+struct writer *writer_csv_beside(const char *directory, char *const *files, unsigned int modules,
+				 const struct output_policy *policy);
+/** Rows of another source, named in each, into the output of `json`, which must live as long. */
+struct writer *writer_json_beside(struct writer *json, const char *source, unsigned int modules);
 struct writer *writer_table_new(const struct table_options *options);
 struct writer *writer_tasks_new(bool threads); /* --list tasks */
 

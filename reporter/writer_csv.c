@@ -16,7 +16,7 @@
 struct csv_writer {
 	struct writer writer; /* first: the functions below get this and know the rest */
 	uint64_t metrics;
-	struct output *event;
+	struct output *event; /* NULL: somebody else writes them */
 	struct {
 		const struct csv_table *table;
 		struct output *output;
@@ -27,7 +27,7 @@ struct csv_writer {
 static int csv_begin(struct writer *writer)
 {
 	struct csv_writer *csv = (struct csv_writer *)writer;
-	int err = output_begin(csv->event);
+	int err = csv->event ? output_begin(csv->event) : 0;
 
 	for (size_t i = 0; !err && i < csv->file_count; i++)
 		err = output_begin(csv->files[i].output);
@@ -46,25 +46,34 @@ static int csv_row(struct writer *writer, const struct row *row)
 
 static int csv_event(struct writer *writer, const struct event *event)
 {
-	csv_put_event(((struct csv_writer *)writer)->event, event);
+	struct csv_writer *csv = (struct csv_writer *)writer;
+
+	if (csv->event)
+		csv_put_event(csv->event, event);
 	return 0;
 }
 
 static int csv_loss(struct writer *writer, const struct loss *loss)
 {
-	csv_put_loss(((struct csv_writer *)writer)->event, loss);
+	struct csv_writer *csv = (struct csv_writer *)writer;
+
+	if (csv->event)
+		csv_put_loss(csv->event, loss);
 	return 0;
 }
 
 static int csv_gap(struct writer *writer, const struct gap *gap)
 {
-	csv_put_gap(((struct csv_writer *)writer)->event, gap);
+	struct csv_writer *csv = (struct csv_writer *)writer;
+
+	if (csv->event)
+		csv_put_gap(csv->event, gap);
 	return 0;
 }
 
 static int csv_free(struct csv_writer *csv)
 {
-	int err = output_close(csv->event);
+	int err = csv->event ? output_close(csv->event) : 0;
 
 	for (size_t i = 0; i < csv->file_count; i++) {
 		int closed = output_close(csv->files[i].output);
@@ -83,8 +92,8 @@ static int csv_end(struct writer *writer, enum writer_end how)
 
 	if (how == WRITER_DONE)
 		return csv_free(csv);
-	err = end(csv->event);
-	writer->written_bytes = output_total_bytes(csv->event);
+	err = csv->event ? end(csv->event) : 0;
+	writer->written_bytes = csv->event ? output_total_bytes(csv->event) : 0;
 	for (size_t i = 0; i < csv->file_count; i++) {
 		int ended = end(csv->files[i].output);
 
@@ -113,8 +122,8 @@ static struct output *open_in(const char *directory, const char *file, const cha
 	return output;
 }
 
-struct writer *writer_csv_new(const char *directory, char *const *files, unsigned int module_set, uint64_t metrics,
-			      const struct output_policy *policy)
+static struct writer *new_writer(const char *directory, char *const *files, unsigned int module_set, uint64_t metrics,
+				 bool events, const struct output_policy *policy)
 {
 	struct csv_writer *csv;
 	int err;
@@ -130,8 +139,8 @@ struct writer *writer_csv_new(const char *directory, char *const *files, unsigne
 	}
 	csv->writer = (struct writer){ "csv", 0, 0, csv_begin, csv_row, csv_event, csv_loss, csv_gap, csv_end, 0 };
 	csv->metrics = metrics;
-	csv->event = open_in(directory, CSV_EVENT_FILE, CSV_EVENT_HEADER, policy);
-	if (!csv->event)
+	csv->event = events ? open_in(directory, CSV_EVENT_FILE, CSV_EVENT_HEADER, policy) : NULL;
+	if (events && !csv->event)
 		goto failed;
 	for (unsigned int i = 0; i < csv_table_count; i++) {
 		const struct csv_table *table = &csv_tables[i];
@@ -158,4 +167,16 @@ failed:
 	csv_free(csv);
 	errno = err;
 	return NULL;
+}
+
+struct writer *writer_csv_new(const char *directory, char *const *files, unsigned int module_set, uint64_t metrics,
+			      const struct output_policy *policy)
+{
+	return new_writer(directory, files, module_set, metrics, true, policy);
+}
+
+struct writer *writer_csv_beside(const char *directory, char *const *files, unsigned int module_set,
+				 const struct output_policy *policy)
+{
+	return new_writer(directory, files, module_set, 0, false, policy);
 }

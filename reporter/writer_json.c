@@ -23,6 +23,7 @@ enum { NUMBER_BYTES = 32, LINE_BYTES = OUTPUT_ROOM_MAX };
 struct json_writer {
 	struct writer writer;
 	struct output *output;
+	const char *source; /* NULL: the collector; another's rows are written into the output of another writer */
 	uint64_t metrics;
 };
 
@@ -80,7 +81,7 @@ static bool add_metrics(cJSON *object, const struct row *row, uint64_t set)
 	bool ok = true;
 
 	for (int id = 0; ok && id < METRIC_TOTAL; id++) {
-		if (!(set & row->present & METRIC_BIT(id)))
+		if (!(set & METRIC_BIT(id)) || !row_tells(row, (enum metric_id)id))
 			continue;
 		ok = metrics[id].unit == METRIC_LETTER ? add_letter(object, metrics[id].name, row->value[id]) :
 							 add_u64(object, metrics[id].name, row->value[id]);
@@ -110,6 +111,7 @@ static int json_row(struct writer *writer, const struct row *row)
 	bool ok = cJSON_AddStringToObject(object, "type", row->ended ? "end" : "sample") &&
 		  add_time(object, "time", row->wall_ns) &&
 		  (row->ended || add_time(object, "tick", row->tick_wall_ns)) &&
+		  (!json->source || cJSON_AddStringToObject(object, "source", json->source)) &&
 		  add_u64(object, "tid", row->tid) &&
 		  add_u64(object, "tgid", row->tgid) &&
 		  add_u64(object, "ppid", row->ppid) &&
@@ -182,7 +184,9 @@ static int json_gap(struct writer *writer, const struct gap *gap)
 
 static int json_begin(struct writer *writer)
 {
-	return output_begin(((struct json_writer *)writer)->output);
+	struct json_writer *json = (struct json_writer *)writer;
+
+	return json->source ? 0 : output_begin(json->output);
 }
 
 static int json_end(struct writer *writer, enum writer_end how)
@@ -191,17 +195,17 @@ static int json_end(struct writer *writer, enum writer_end how)
 	int err;
 
 	if (how == WRITER_DONE) {
-		err = output_close(json->output);
+		err = json->source ? 0 : output_close(json->output);
 		free(json);
 		return err;
 	}
-	err = how == WRITER_REOPEN ? output_reopen(json->output) : output_flush(json->output);
-	writer->written_bytes = output_total_bytes(json->output);
+	err = how == WRITER_REOPEN && !json->source ? output_reopen(json->output) : output_flush(json->output);
+	writer->written_bytes = json->source ? 0 : output_total_bytes(json->output);
 	return err;
 }
 
-struct writer *writer_json_new(const char *path, unsigned int module_set, uint64_t metric_set,
-			       const struct output_policy *policy)
+/* All but its output. NULL with errno set after it has been logged. */
+static struct json_writer *new_writer(unsigned int module_set, uint64_t metric_set)
 {
 	struct json_writer *json = calloc(1, sizeof(*json));
 
@@ -224,6 +228,27 @@ struct writer *writer_json_new(const char *path, unsigned int module_set, uint64
 	json->writer.loss = json_loss;
 	json->writer.gap = json_gap;
 	json->writer.end = json_end;
+	return json;
+}
+
+struct writer *writer_json_beside(struct writer *json, const char *source, unsigned int module_set)
+{
+	struct json_writer *beside = new_writer(module_set, 0);
+
+	if (!beside)
+		return NULL;
+	beside->output = ((struct json_writer *)json)->output;
+	beside->source = source;
+	return &beside->writer;
+}
+
+struct writer *writer_json_new(const char *path, unsigned int module_set, uint64_t metric_set,
+			       const struct output_policy *policy)
+{
+	struct json_writer *json = new_writer(module_set, metric_set);
+
+	if (!json)
+		return NULL;
 	json->output = output_open(path, NULL, policy);
 	if (!json->output) {
 		int err = errno;

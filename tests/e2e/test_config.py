@@ -8,7 +8,7 @@ import socket
 import sys
 
 import wire
-from harness import ROOT_DIR, SLOW, SharedCollector, read_csv, run_dir, select
+from harness import ROOT_DIR, SLOW, SharedCollector, program, read_csv, run_dir, select
 
 SEED = os.path.join(ROOT_DIR, "tests/fuzz/corpus/report_config/seed.json")
 SHIPPED = os.path.join(ROOT_DIR, "config/report.json")
@@ -62,6 +62,21 @@ class Config(WithFile):
             total = sum(float(r[column] or 0) for r in rows) * 1024
             self.assertBetween(TALKED, total, 3 * TALKED, column)
 
+    def test_the_seeds_file_with_each_source_of_cpu_time(self):
+        with open(SEED, encoding="utf-8") as f:
+            seed = f.read()
+        for word in ("bcc", "bpf", "stat", "top"):
+            with self.subTest(word=word):
+                out = self.out_dir()
+                path = self.file(seed.replace('"snoop_cpu": "None"', f'"snoop_cpu": "{word}"'))
+                self.report("-c", path, "-i", "0.2", "--", program("burn"), "0.5", csv=False, cwd=out)
+                self.assertEqual(sorted(os.listdir(out)), ["cpu.csv", "event.csv", "net.csv"])
+                rows = read_csv(os.path.join(out, "cpu.csv"))
+                self.assertEqual(list(rows[0]), ["Ticks", "PID", "COMM", "ON CPU", "OFF CPU", "CPU%", "TID"])
+                self.assertEqual([r["Ticks"] == "END" for r in rows], [False] * (len(rows) - 1) + [True])
+                self.assertEqual({r["ON CPU"] == "-1" for r in rows}, {word == "top"})
+                self.assertEqual(rows[-1]["COMM"], "burn")
+
     def test_net_is_what_the_counters_gain(self):
         reporter = self.report("-m", "net,task", "--metrics", "task_link_rx_bytes,task_link_tx_bytes", "-i", "0.2", "--",
                                sys.executable, "-c", TALKER)
@@ -87,7 +102,7 @@ class Config(WithFile):
                 ('{\n"intervall": 5 }', 2, ("intervall", '"interval"')),
                 ('{\n\n"snoop_cpu": "perf" }', 3, ("snoop_cpu", "bpf", "stat", "top")),
                 ('{ "snoop_mem": "bcc" }', 1, ("snoop_mem", "not available")),
-                ('{ "snoop_cpu": "stat" }', 1, ("snoop_cpu", "not available")),
+                ('{ "snoop_network": "stat" }', 1, ("snoop_network", "bpf")),
                 ('{ "interval": 0.01 }', 1, ("interval", "0.1")),
                 ('{ "thresholds": [\n{"metric": "task_cpu_precent"} ] }', 2, ("task_cpu_precent", "task_cpu_percent")),
                 ("# comment\n{}", 1, ("json",))):

@@ -184,6 +184,32 @@ class Failures(Outputs):
                     json_lines(f.read())
 
 
+    def test_cut_at_any_byte(self):
+        """What a reporter has written, cut anywhere as by its end: all complete lines parse, and say what they said."""
+        names = ['a"b,c', "two\nlines", "\u4e2d\u6587,\"", "'", b"\xff\xfe,\""]
+        pids = [str(self.workload("rename", name).pid) for name in names]
+        reporter = self.report("-i", "0.1", "-d", "0.3", "-m", "cpu,task", "--metrics", "task_state", "--json", "-", "-p", ",".join(pids))
+        lines = json_lines(reporter.stdout)
+        self.assertGreater(len(lines), 5)
+        # what is left of a cut in the middle of a line are the lines before it: so cut after each, and within each
+        whole = reporter.stdout.encode("utf-8", "surrogateescape")
+        for cut in (i for i, byte in enumerate(whole) if byte == ord("\n")):
+            before = whole[:cut + 1].decode("utf-8", "surrogateescape")
+            self.assertEqual(json_lines(before[before[:-1].rfind("\n") + 1:]), [lines[before.count("\n") - 1]])
+            self.assertEqual(len(json_lines(before[:-1])), before.count("\n") - 1)
+        place = os.path.join(self.out_dir(), "cut.csv")
+        for name in ("cpu", "task"):
+            rows = reporter.csv(name)
+            self.assertGreater(len(rows), 5)
+            with open(os.path.join(reporter.out_dir, name + ".csv"), "rb") as f:
+                whole = f.read()
+            self.assertEqual(whole.count(b"\n"), len(rows) + 1)
+            for cut in (c for i, byte in enumerate(whole) if byte == ord("\n") for c in (i, i + 1)):
+                with open(place, "wb") as f:
+                    f.write(whole[:cut])
+                self.assertEqual(read_csv(place), rows[:max(0, whole[:cut].count(b"\n") - 1)])
+
+
 class Progress(Outputs):
     def test_on_a_terminal(self):
         ours, its = pty.openpty()

@@ -101,6 +101,28 @@ static void names_and_users_select_from_all(void **state)
 	options_free(&options);
 }
 
+static void names_may_be_expressions_and_cgroups_narrow(void **state)
+{
+	struct options options;
+
+	(void)state;
+	assert_int_equal(parse(&options, "--regex ^ja+va$ -n x?x --regex b|c --cgroup /a --cgroup /b/*"), 0);
+	assert_true(options.all);
+	assert_int_equal(options.select.regex_count, 2);
+	assert_true(select_process(&options.select, "jaava", 0));
+	assert_false(select_process(&options.select, "java2", 0));
+	assert_true(select_process(&options.select, "_c_", 0));
+	assert_true(select_process(&options.select, "x.x", 0));
+	assert_int_equal(options.select.cgroup_count, 2);
+	assert_string_equal(options.select.cgroups[1], "/b/*");
+	options_free(&options);
+	assert_int_equal(parse(&options, "--cgroup /a"), 0);
+	assert_true(options.all);
+	options_free(&options);
+	check_error("--regex a{2,1}", "--regex: \"a{2,1}\" is not an extended regular expression: Invalid content of \\{\\}");
+	check_error("--cgroup ''", "--cgroup: it is empty (expected the path of a cgroup, or a glob)");
+}
+
 static void commands_keep_their_options(void **state)
 {
 	struct options options;
@@ -173,6 +195,9 @@ static void errors_say_what_was_expected(void **state)
 	check_error("-a -m ''", "--modules: \"\" is not a module (expected: task, cpu, net)");
 	check_error("-a --csv ''", "--csv: it is empty (expected a directory)");
 	check_error("--list ruels", "--list: there is no list of \"ruels\" (expected metrics, modules, rules or tasks)");
+	check_error("-a --cpu ps", "--cpu: there is no \"ps\" (expected bpf, stat or top)");
+	check_error("--cpu stat -r busy",
+		    "--rule: rules are judged by the collector's kernel side (expected no --cpu stat or top)");
 	check_error("--frobnicate", "--frobnicate: unknown option (see --help)");
 	check_error("-a -i", "-i: missing argument (see --help)");
 	check_error("prog arg", "prog: unexpected word (expected -- before a command; see --help)");
@@ -197,6 +222,7 @@ int main(void)
 		cmocka_unit_test(defaults_are_as_documented),
 		cmocka_unit_test(values_are_read),
 		cmocka_unit_test(names_and_users_select_from_all),
+		cmocka_unit_test(names_may_be_expressions_and_cgroups_narrow),
 		cmocka_unit_test(commands_keep_their_options),
 		cmocka_unit_test(actions_need_no_selection),
 		cmocka_unit_test(errors_say_what_was_expected),

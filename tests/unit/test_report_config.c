@@ -9,6 +9,7 @@
 
 #include "metric.h"
 #include "modules.h"
+#include "proc_figures.h"
 #include "unit.h"
 
 enum { ARGUMENTS_MAX = 16 };
@@ -148,6 +149,55 @@ static void own_keys_stand_beside_the_seeds(void **state)
 	options_free(&options);
 }
 
+static void cpu_time_may_be_told_by_others(void **state)
+{
+	static const struct {
+		const char *text, *more;
+		enum cpu_source cpu;
+		bool is_local, needs_collector;
+	} cases[] = {
+		{ "{\"snoop_cpu\": \"stat\", \"csv\": \"out\"}", "", CPU_STAT, true, false },
+		{ "{\"snoop_cpu\": \"top\"}", "", CPU_TOP, true, false },
+		{ "{\"snoop_cpu\": \"top\"}", "--cpu stat", CPU_STAT, true, false },
+		{ "{\"snoop_cpu\": \"stat\"}", "--cpu bpf", CPU_BPF, false, true },
+		{ "{\"snoop_cpu\": \"bcc\"}", "", CPU_BPF, false, true },
+		{ "{\"snoop_cpu\": \"stat\", \"snoop_network\": \"bcc\", \"csv\": \"out\"}", "", CPU_STAT, true, true },
+		{ "{\"snoop_cpu\": \"stat\", \"csv\": \"out\"}", "-m net", CPU_STAT, false, true },
+		{ "{\"snoop_cpu\": \"stat\"}", "--list tasks", CPU_STAT, false, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct options options;
+
+		accept(&options, cases[i].text, cases[i].more);
+		assert_int_equal(options.cpu, cases[i].cpu);
+		assert_int_equal(options_cpu_is_local(&options), cases[i].is_local);
+		assert_int_equal(options_need_collector(&options), cases[i].needs_collector);
+		if (!cases[i].needs_collector)
+			assert_int_equal(options.metrics & ~PROC_METRICS, 0);
+		options_free(&options);
+	}
+}
+
+static void long_runs_have_their_keys(void **state)
+{
+	struct options options;
+
+	(void)state;
+	accept(&options, "{\"rotate_bytes\": 1048576, \"rotate_seconds\": 86400, \"keep\": 13, \"append\": true}", "");
+	assert_int_equal(options.output.rotate_bytes, 1 << 20);
+	assert_int_equal(options.output.rotate_ns, 86400000000000);
+	assert_int_equal(options.output.keep, 13);
+	assert_true(options.output.append);
+	options_free(&options);
+	accept(&options, "{\"rotate_bytes\": \"10M\", \"append\": false}", "--keep 3 --rotate-bytes 5M");
+	assert_int_equal(options.output.rotate_bytes, 5 << 20);
+	assert_int_equal(options.output.keep, 3);
+	assert_false(options.output.append);
+	options_free(&options);
+}
+
 static void mistakes_are_told_with_their_line(void **state)
 {
 	static const char off[] = "expected \"bpf\" (or \"bcc\"), \"None\" or null";
@@ -158,7 +208,6 @@ static void mistakes_are_told_with_their_line(void **state)
 		{ "{\n \"xyz\": 5 }", ":2: unknown key \"xyz\"" },
 		{ "{ \"snoop_cpu\": \"perf\" }", ":1: \"snoop_cpu\": expected \"bpf\" (or \"bcc\"), \"stat\", \"top\", \"None\" or null" },
 		{ "{ \"snoop_cpu\": true }", ":1: \"snoop_cpu\": expected \"bpf\" (or \"bcc\"), \"stat\", \"top\", \"None\" or null" },
-		{ "{ \"snoop_cpu\": \"top\" }", ":1: \"snoop_cpu\": \"top\"" NOT_YET " (expected \"bpf\", \"None\" or null)" },
 		{ "{ \"snoop_mem\": \"bcc\" }", ":1: \"snoop_mem\": \"bcc\"" NOT_YET " (expected \"None\" or null)" },
 		{ "{ \"snoop_syscall\": \"bpf\" }", ":1: \"snoop_syscall\": \"bpf\"" NOT_YET " (expected \"None\" or null)" },
 		{ "{ \"cpu_output_file\": 1 }", ":1: \"cpu_output_file\": expected the name of a file" },
@@ -182,6 +231,11 @@ static void mistakes_are_told_with_their_line(void **state)
 		{ "{ \"duration\": -1 }", ":1: \"duration\": expected 0.1 to 31536000 seconds, a number" },
 		{ "{ \"trace_multiprocess\": \"yes\" }", ":1: \"trace_multiprocess\": expected true or false" },
 		{ "{ \"trace_multiprocess\": 1 }", ":1: \"trace_multiprocess\": expected true or false" },
+		{ "{ \"rotate_bytes\": 10 }", ":1: \"rotate_bytes\": \"10\" is not a number in range (expected 4096 to 1125899906842624)" },
+		{ "{ \"rotate_bytes\": null }", ":1: \"rotate_bytes\": expected a number of bytes, or \"10M\"" },
+		{ "{ \"rotate_seconds\": 0 }", ":1: \"rotate_seconds\": 0 is out of range (expected 1 to 31536000 seconds)" },
+		{ "{ \"keep\": 2.5 }", ":1: \"keep\": \"2.5\" is not a number in range (expected 1 to 1000)" },
+		{ "{ \"append\": \"true\" }", ":1: \"append\": expected true or false" },
 		{ "{ \"threads\": \"true\" }", ":1: \"threads\": expected true or false" },
 		{ "{ \"csv\": \"\" }", ":1: \"csv\": it is empty (expected a directory)" },
 		{ "{ \"csv\": 7 }", ":1: \"csv\": expected the name of a directory" },
@@ -320,7 +374,7 @@ static void mistakes_in_thresholds_are_told(void **state)
 		{ "{\"metric\": \"task_fd_count\", \"side\": \"left\"}", ":2: \"side\": expected \"above\", \"below\" or \"both\"" },
 		{ "{\"metric\": \"task_fd_count\", \"mode\": \"drop\"}", ":2: \"mode\": expected \"mark\" or \"only\"" },
 		{ "{\"metric\": \"task_fd_count\", \"name\": \"two words\"}", ":2: \"name\": expected a word of at most 64 letters" },
-		{ "{\"metric\": \"task_fd_count\", \"match\": \"x\"}", ":2: \"match\": expected an object with \"name\" or \"user\"" },
+		{ "{\"metric\": \"task_fd_count\", \"match\": \"x\"}", ":2: \"match\": expected an object with \"name\", \"user\" or \"rule\"" },
 		{ "{\"metric\": \"task_fd_count\", \"match\": {\"user\": \"no-such-user\"}}",
 		  ":2: \"user\": \"no-such-user\" is not a user (expected a user name or number)" },
 		{ "{\"metric\": \"task_fd_count\", \"match\": {\"nmae\": \"x\"}}",
@@ -345,6 +399,8 @@ int main(void)
 		cmocka_unit_test(options_win_over_the_file),
 		cmocka_unit_test(what_is_not_said_keeps_its_default),
 		cmocka_unit_test(own_keys_stand_beside_the_seeds),
+		cmocka_unit_test(cpu_time_may_be_told_by_others),
+		cmocka_unit_test(long_runs_have_their_keys),
 		cmocka_unit_test(mistakes_are_told_with_their_line),
 		cmocka_unit_test(no_key_may_be_there_twice),
 		cmocka_unit_test(thresholds_get_their_defaults),

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "select.h"
 
+#include <errno.h>
+#include <stdlib.h>
+
 #include "processes.h"
 #include "unit.h"
 
@@ -9,7 +12,7 @@ static uint32_t uid_list[] = { 0, 1000 };
 
 static const struct select by_name = { .names = (char **)name_list, .name_count = 3 };
 static const struct select by_user = { .uids = uid_list, .uid_count = 2 };
-static const struct select by_both = { (char **)name_list, 3, uid_list, 2 };
+static const struct select by_both = { .names = (char **)name_list, .name_count = 3, .uids = uid_list, .uid_count = 2 };
 static const struct select everything;
 
 static void empty_filters_pass_all(void **state)
@@ -29,6 +32,74 @@ static void names_are_globs_on_the_whole_name(void **state)
 	assert_true(select_process(&by_name, "a b", 7));
 	assert_false(select_process(&by_name, "a", 7));
 	assert_true(select_process(&by_name, "n", 7)); /* a bracket expression, as in a shell */
+}
+
+/* As grep -E does: anywhere in the name, unless anchored. */
+static void names_may_be_regular_expressions(void **state)
+{
+	static const struct {
+		const char *pattern, *name;
+		bool matches;
+	} cases[] = {
+		{ "nginx|redis", "redis-server", true }, { "^redis$", "redis-server", false }, { "^kworker/[0-9]+:[0-9]", "kworker/1:1H", true },
+		{ "^kworker/[0-9]+:[0-9]", "kworker/u8:1", false }, { "(ab){2}", "xababx", true }, { "a*", "", true }, { "java*", "xjava", true },
+		{ "\\*", "a*b", true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		regex_t regex;
+		const struct select select = { .regexes = &regex, .regex_count = 1 };
+
+		assert_int_equal(regcomp(&regex, cases[i].pattern, REG_EXTENDED | REG_NOSUB), 0);
+		assert_true(select_narrows(&select));
+		assert_int_equal(select_process(&select, cases[i].name, 7), cases[i].matches);
+		regfree(&regex);
+	}
+}
+
+static void a_cgroup_is_selected_with_what_is_below_it(void **state)
+{
+	char *patterns[] = { "/system.slice/*.service", "/user.slice" };
+	const struct select select = { .cgroups = patterns, .cgroup_count = 2 };
+
+	(void)state;
+	assert_true(select_narrows(&select));
+	assert_true(select_cgroup(&select, "/system.slice/nginx.service"));
+	assert_true(select_cgroup(&select, "/system.slice/nginx.service/worker"));
+	assert_false(select_cgroup(&select, "/system.slice/boot.mount"));
+	assert_true(select_cgroup(&select, "/user.slice/user-1000.slice/session-1.scope"));
+	assert_false(select_cgroup(&select, "/user.slices"));
+	assert_false(select_cgroup(&select, "/"));
+	assert_false(select_cgroup(&select, ""));
+	assert_true(select_cgroup(&everything, ""));
+	assert_true(select_process(&select, "sh", 0)); /* of which the cgroup is judged elsewhere */
+}
+
+static void a_row_must_pass_all_filters(void **state)
+{
+	char *cgroups[] = { "/a" }, *rules[] = { "web", "b" };
+	struct select select = by_both;
+	struct row row = { .tid = 10, .tgid = 10, .uid = 1000, .comm = "java", .process_comm = "java", .cgroup = "/a/x", .rules = "db;web" };
+
+	(void)state;
+	select.cgroups = cgroups;
+	select.cgroup_count = 1;
+	select.rules = rules;
+	select.rule_count = 2;
+	assert_true(select_row(&select, &row));
+	row.rules = "b";
+	assert_true(select_row(&select, &row));
+	row.rules = "webs;db";
+	assert_false(select_row(&select, &row));
+	row.rules = "";
+	assert_false(select_row(&select, &row));
+	row.rules = "web";
+	row.cgroup = "/b";
+	assert_false(select_row(&select, &row));
+	row.cgroup = "/a";
+	row.uid = 7;
+	assert_false(select_row(&select, &row));
 }
 
 static void names_and_users_both_narrow(void **state)
@@ -161,6 +232,23 @@ static void a_process_missing_in_two_ticks_is_gone(void **state)
 	processes_free(processes);
 }
 
+static void a_cgroup_is_where_a_process_began(void **state)
+{
+	struct processes *processes = processes_new();
+
+	(void)state;
+	processes_set_cgroup(processes, 10, true); /* unknown: stays so */
+	assert_false(processes_in_cgroup(processes, 10));
+	processes_seen(processes, 10, 100, true);
+	assert_false(processes_in_cgroup(processes, 10));
+	processes_set_cgroup(processes, 10, true);
+	processes_seen(processes, 10, 200, false); /* what its name says is another matter */
+	assert_true(processes_in_cgroup(processes, 10));
+	processes_set_cgroup(processes, 10, false);
+	assert_false(processes_in_cgroup(processes, 10));
+	processes_free(processes);
+}
+
 static bool is_ten(uint32_t tgid, uint64_t start_time_ns)
 {
 	return tgid == 10 && start_time_ns == 5;
@@ -203,6 +291,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(empty_filters_pass_all),
 		cmocka_unit_test(names_are_globs_on_the_whole_name),
+		cmocka_unit_test(names_may_be_regular_expressions),
+		cmocka_unit_test(a_cgroup_is_selected_with_what_is_below_it),
+		cmocka_unit_test(a_row_must_pass_all_filters),
+		cmocka_unit_test(a_cgroup_is_where_a_process_began),
 		cmocka_unit_test(names_and_users_both_narrow),
 		cmocka_unit_test(a_regular_expression_is_found_anywhere),
 		cmocka_unit_test(cgroups_narrow_rows),

@@ -92,6 +92,9 @@ static void the_metric_of_sort_has_a_column(void **state)
 		   "   4711 postgres-… R   50.0   23M    7   1000 worker");
 	check_line(60, M_task_vm_size, false, "    PID USER       S   CPU% VM_SIZE   RSS  THR COMM",
 		   "   4711 postgres-… R   50.0       -   23M    7 worker"); /* absent is not zero */
+	/* also one that only wide screens have otherwise */
+	check_line(60, M_task_voluntary_switch_count, false, "    PID USER       S   CPU%   RSS  THR  CSW/s COMM",
+		   "   4711 postgres-… R   50.0   23M    7   150K worker");
 }
 
 /* Whatever the width and the name, no line is wider than the screen. */
