@@ -73,12 +73,20 @@ int server_lock(struct server *server, const struct config *config)
 	return err;
 }
 
+static void remove_socket(struct server *server)
+{
+	if (server->bound)
+		unlink(server->config->socket);
+	server->bound = false;
+}
+
 void server_unlock(struct server *server)
 {
 	char path[sizeof(server->config->socket) + 8];
 
 	if (server->lock_fd < 0)
 		return;
+	remove_socket(server);
 	lock_path(server->config, path, sizeof(path));
 	unlink(path); /* while it is still ours */
 	close(server->lock_fd);
@@ -143,35 +151,59 @@ static void on_connection(uv_stream_t *listener, int status)
 			     server->config->max_clients);
 }
 
-int server_start(struct server *server, uv_loop_t *loop, struct requests *requests)
+/* root's own rights are given up soon: what it cannot remove then stays, and the next collector takes it over. */
+static void warn_of_directory(const char *path)
+{
+	char copy[sizeof(((struct config *)0)->socket)];
+	const char *directory;
+	struct stat there;
+
+	strcpy(copy, path);
+	directory = dirname(copy);
+	if (geteuid() == 0 && stat(directory, &there) == 0 && there.st_uid != 0 && !(there.st_mode & S_IWOTH) &&
+	    !(there.st_gid == getegid() && there.st_mode & S_IWGRP))
+		log_warning(SUBSYSTEM, "%s belongs to user %u: the socket and its lock will be left there", directory,
+			    there.st_uid);
+}
+
+int server_bind(struct server *server, uv_loop_t *loop)
 {
 	const char *path = server->config->socket;
 	struct stat old;
 	int err;
 
-	server->requests = requests;
 	uv_pipe_init(loop, &server->listener, 0);
 	server->listener.data = server;
 	/* a socket left by one that was killed: we have the lock, so nobody serves it */
 	if (lstat(path, &old) == 0 && S_ISSOCK(old.st_mode))
 		unlink(path);
 	err = uv_pipe_bind(&server->listener, path);
-	server->listening = !err;
+	server->bound = !err;
 	/* everybody may connect; what they see is decided from who they are (access.h) */
 	if (!err && chmod(path, 0666))
 		err = -errno;
-	if (!err)
-		err = uv_listen((uv_stream_t *)&server->listener, BACKLOG, on_connection);
 	if (err)
-		log_error(SUBSYSTEM, "cannot listen on %s: %s", path, uv_strerror(err));
+		log_error(SUBSYSTEM, "cannot make %s: %s", path, uv_strerror(err));
+	else
+		warn_of_directory(path);
+	return err;
+}
+
+int server_start(struct server *server, struct requests *requests)
+{
+	int err;
+
+	server->requests = requests;
+	err = uv_listen((uv_stream_t *)&server->listener, BACKLOG, on_connection);
+	if (err)
+		log_error(SUBSYSTEM, "cannot listen on %s: %s", server->config->socket, uv_strerror(err));
 	return err;
 }
 
 void server_stop(struct server *server)
 {
 	uv_close((uv_handle_t *)&server->listener, NULL);
-	if (server->listening)
-		unlink(server->config->socket);
+	remove_socket(server);
 	for (unsigned int i = 0; i < server->session_count; i++)
 		session_close(server->sessions[i]);
 }

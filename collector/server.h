@@ -14,7 +14,7 @@ struct server {
 	const struct config *config;
 	struct requests *requests;
 	uv_pipe_t listener;
-	bool listening;
+	bool bound;
 	int lock_fd;
 	struct session **sessions;
 	unsigned int session_count;
@@ -26,13 +26,19 @@ struct server {
  */
 int server_lock(struct server *server, const struct config *config);
 
+/**
+ * Make the socket; nobody can connect yet. The last of what the collector needs rights for in a directory, before
+ * privilege_drop().
+ */
+int server_bind(struct server *server, uv_loop_t *loop);
+
 /** Listen; anybody may connect. */
-int server_start(struct server *server, uv_loop_t *loop, struct requests *requests);
+int server_start(struct server *server, struct requests *requests);
 
 /** Close the socket and all sessions, and remove the socket; the loop must run until all are closed. */
 void server_stop(struct server *server);
 
-/** Release what server_lock() took. */
+/** Release what server_lock() took, and remove the socket if that has not been done. */
 void server_unlock(struct server *server);
 
 #endif
