@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 
 #include "config.h"
+#include "confine.h"
 #include "exit_status.h"
 #include "explain.h"
 #include "launch.h"
@@ -43,6 +44,7 @@ static int run_report(const struct options *options)
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	pipeline = pipeline_new(options);
 	if (pipeline) {
+		confine(options);
 		status = report_run(options, pipeline, &launch);
 		if (pipeline_free(pipeline) && status == STATUS_DONE && !launch.released)
 			status = STATUS_FAILED;
