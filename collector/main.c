@@ -160,7 +160,6 @@ static int run(struct collector *collector)
 	watches_free(collector->watches);
 	kernel_close(collector->kernel);
 	rules_free(&collector->rules);
-	free(collector->server.sessions);
 	server_unlock(&collector->server);
 	return err;
 }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "privilege.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/capability.h>
 #include <sys/ioctl.h>
@@ -72,26 +74,38 @@ static bool is_permitted(cap_t caps, cap_value_t capability)
 	return caps && cap_get_flag(caps, capability, CAP_PERMITTED, &value) == 0 && value == CAP_SET;
 }
 
+/* "CAP_BPF", to be freed with free(). */
+static char *name_of(cap_value_t capability)
+{
+	char *lower = cap_to_name(capability), *name = lower ? strdup(lower) : NULL;
+
+	for (char *c = name; c && *c; c++)
+		*c = (char)toupper(*c);
+	cap_free(lower);
+	return name;
+}
+
+/* In one line, if nothing works; else each with what does not. */
 static int tell_missing(cap_t caps)
 {
+	char list[256] = "";
 	int err = 0;
 
-	for (size_t i = 0; i < COUNT(kept); i++) {
-		char *name;
-
-		if (is_permitted(caps, kept[i].capability))
-			continue;
-		name = cap_to_name(kept[i].capability);
-		for (char *c = name; c && *c; c++)
-			*c -= *c >= 'a' && *c <= 'z' ? 'a' - 'A' : 0;
-		if (kept[i].needed) {
-			log_error(SUBSYSTEM, "%s is missing: %s (root has it)", name, kept[i].without);
+	for (size_t i = 0; i < COUNT(kept); i++)
+		if (kept[i].needed && !is_permitted(caps, kept[i].capability))
 			err = -EPERM;
-		} else {
+	for (size_t i = 0; i < COUNT(kept); i++) {
+		size_t used = strlen(list);
+		char *name = is_permitted(caps, kept[i].capability) ? NULL : name_of(kept[i].capability);
+
+		if (name && err)
+			snprintf(list + used, sizeof(list) - used, "%s%s", used ? ", " : "", name);
+		else if (name)
 			log_warning(SUBSYSTEM, "%s is missing: %s", name, kept[i].without);
-		}
-		cap_free(name);
+		free(name);
 	}
+	if (err)
+		log_error(SUBSYSTEM, "to be started as root, or with the capabilities %s, which are missing", list);
 	return err;
 }
 
@@ -306,11 +320,11 @@ void privilege_print(void)
 
 	printf("\n%-34s %s\n", "PRIVILEGE", "HELD");
 	for (size_t i = 0; i < COUNT(kept); i++) {
-		char *name = cap_to_name(kept[i].capability);
+		char *name = name_of(kept[i].capability);
 		bool held = is_permitted(have, kept[i].capability);
 
-		printf("%-34s %s%s\n", name, held ? "yes: " : "no: ", held ? kept[i].reason : kept[i].without);
-		cap_free(name);
+		printf("%-34s %s%s\n", name ? name : "?", held ? "yes: " : "no: ", held ? kept[i].reason : kept[i].without);
+		free(name);
 	}
 	cap_free(have);
 	for (cap_value_t capability = 0; capability < cap_max_bits(); capability++)

@@ -11,11 +11,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "log.h"
 
 #define SUBSYSTEM "server"
 
-enum { BACKLOG = 128 };
+enum { BACKLOG = 4096 }; /* nobody can be kept out by filling it; the kernel allows net.core.somaxconn */
 
 static void lock_path(const struct config *config, char *path, size_t size)
 {
@@ -84,6 +85,8 @@ void server_unlock(struct server *server)
 {
 	char path[sizeof(server->config->socket) + 8];
 
+	quota_free(server->quota);
+	free(server->sessions);
 	if (server->lock_fd < 0)
 		return;
 	remove_socket(server);
@@ -93,11 +96,27 @@ void server_unlock(struct server *server)
 	server->lock_fd = -1;
 }
 
+/* The user has asked for more than is fair: its next request, on whichever connection, has to wait. */
+static void pause_user(struct server *server, const struct quota_user *user, uint64_t rest_ns)
+{
+	for (unsigned int i = 0; i < server->session_count; i++)
+		if (session_quota(server->sessions[i]) == user)
+			session_pause(server->sessions[i], rest_ns);
+}
+
 static int on_frame(struct session *session, const Taskmon__Frame *message, void *context)
 {
 	struct server *server = context;
+	struct quota_user *user = session_quota(session);
+	uint64_t before_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID), now_ns, rest_ns;
+	int err = request_serve(server->requests, session, message);
 
-	return request_serve(server->requests, session, message);
+	now_ns = clock_ns(CLOCK_MONOTONIC);
+	quota_charge(user, now_ns, clock_ns(CLOCK_THREAD_CPUTIME_ID) - before_ns);
+	rest_ns = quota_rest_ns(user, now_ns);
+	if (rest_ns)
+		pause_user(server, user, rest_ns);
+	return err;
 }
 
 static void on_session_closed(struct session *session, void *context)
@@ -109,6 +128,7 @@ static void on_session_closed(struct session *session, void *context)
 	for (unsigned int i = 0; i < server->session_count; i++)
 		if (server->sessions[i] == session)
 			server->sessions[i] = server->sessions[--server->session_count];
+	quota_leave(server->quota, session_client(session), session_quota(session));
 	log_debug(SUBSYSTEM, "client of uid %u, pid %d has gone", session_client(session)->uid,
 		  (int)session_client(session)->pid);
 }
@@ -124,6 +144,30 @@ static int remember(struct server *server, struct session *session)
 	server->sessions = grown;
 	server->sessions[server->session_count++] = session;
 	return 0;
+}
+
+/* Too many, of one or of all? Tells the client. */
+static void admit(struct server *server, struct session *session)
+{
+	const struct client *client = session_client(session);
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC), rest_ns;
+	struct quota_user *user;
+	int err = quota_enter(server->quota, client, now_ns, &user);
+
+	if (err == -EUSERS) {
+		session_fail(session, TASKMON__ERROR__CODE__LIMIT, "more than %u connections of one user",
+			     server->config->max_clients_per_user);
+	} else if (err == -ENOSPC) {
+		session_fail(session, TASKMON__ERROR__CODE__LIMIT, "more than %u connections, or than are for users",
+			     server->config->max_clients);
+	} else if (err) {
+		session_close(session);
+	} else {
+		session_set_quota(session, user, quota_waiting_max(server->quota, user));
+		rest_ns = quota_rest_ns(user, now_ns);
+		if (rest_ns)
+			session_pause(session, rest_ns);
+	}
 }
 
 static void on_connection(uv_stream_t *listener, int status)
@@ -146,13 +190,15 @@ static void on_connection(uv_stream_t *listener, int status)
 	}
 	log_debug(SUBSYSTEM, "client of uid %u, pid %d", session_client(session)->uid,
 		  (int)session_client(session)->pid);
-	if (server->session_count > server->config->max_clients)
-		session_fail(session, TASKMON__ERROR__CODE__LIMIT, "more than %u connections",
-			     server->config->max_clients);
+	admit(server, session);
 }
 
-/* root's own rights are given up soon: what it cannot remove then stays, and the next collector takes it over. */
-static void warn_of_directory(const char *path)
+/*
+ * root's own rights are given up soon, and then it can remove files only in directories that are its own. The default one may
+ * be left by a service with a user of its own, which gets it back when it starts. In others the files stay; the next
+ * collector takes them over.
+ */
+static void own_directory(const char *path)
 {
 	char copy[sizeof(((struct config *)0)->socket)];
 	const char *directory;
@@ -160,8 +206,9 @@ static void warn_of_directory(const char *path)
 
 	strcpy(copy, path);
 	directory = dirname(copy);
-	if (geteuid() == 0 && stat(directory, &there) == 0 && there.st_uid != 0 && !(there.st_mode & S_IWOTH) &&
-	    !(there.st_gid == getegid() && there.st_mode & S_IWGRP))
+	if (geteuid() != 0 || stat(directory, &there) || there.st_uid == 0 || there.st_mode & S_IWOTH)
+		return;
+	if (strcmp(path, CONFIG_DEFAULT_SOCKET) != 0 || chown(directory, 0, 0))
 		log_warning(SUBSYSTEM, "%s belongs to user %u: the socket and its lock will be left there", directory,
 			    there.st_uid);
 }
@@ -185,7 +232,7 @@ int server_bind(struct server *server, uv_loop_t *loop)
 	if (err)
 		log_error(SUBSYSTEM, "cannot make %s: %s", path, uv_strerror(err));
 	else
-		warn_of_directory(path);
+		own_directory(path);
 	return err;
 }
 
@@ -194,6 +241,9 @@ int server_start(struct server *server, struct requests *requests)
 	int err;
 
 	server->requests = requests;
+	server->quota = quota_new(server->config);
+	if (!server->quota)
+		return -ENOMEM;
 	err = uv_listen((uv_stream_t *)&server->listener, BACKLOG, on_connection);
 	if (err)
 		log_error(SUBSYSTEM, "cannot listen on %s: %s", server->config->socket, uv_strerror(err));

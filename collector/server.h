@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "config.h"
+#include "quota.h"
 #include "request.h"
 
 struct server {
@@ -16,6 +17,7 @@ struct server {
 	uv_pipe_t listener;
 	bool bound;
 	int lock_fd;
+	struct quota *quota;
 	struct session **sessions;
 	unsigned int session_count;
 };
@@ -38,7 +40,7 @@ int server_start(struct server *server, struct requests *requests);
 /** Close the socket and all sessions, and remove the socket; the loop must run until all are closed. */
 void server_stop(struct server *server);
 
-/** Release what server_lock() took, and remove the socket if that has not been done. */
+/** Release what the others took, and remove the socket if that has not been done. The loop must have ended. */
 void server_unlock(struct server *server);
 
 #endif

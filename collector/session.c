@@ -9,6 +9,7 @@
 #include <sys/queue.h>
 
 #include "log.h"
+#include "quota.h"
 #include "wire.h"
 
 #define SUBSYSTEM "session"
@@ -33,12 +34,17 @@ TAILQ_HEAD(queue, queued);
 struct session {
 	uv_pipe_t pipe;
 	uv_timer_t timer; /* hello, stall or farewell */
+	uv_timer_t rest;  /* of one that has asked for too much */
 	uv_write_t write;
 	const struct session_callbacks *callbacks;
 	void *context;
 	struct client client;
+	struct quota_user *quota;
+	size_t user_waiting_max;
 	struct frame_reader reader;
-	bool greeted, failing, closing, corked;
+	uint8_t *untaken; /* came before it was paused */
+	size_t untaken_bytes;
+	bool greeted, failing, closing, corked, paused;
 
 	struct queue queue;
 	size_t queue_limit, queue_bytes; /* what is being written counts too */
@@ -59,19 +65,36 @@ static const Taskmon__Loss__Cause loss_cause_of[SESSION_LOADS] = {
 
 static void write_more(struct session *session);
 
+/* What waits counts for the session and for its user. */
+static void count_bytes(struct session *session, size_t more, size_t less)
+{
+	session->queue_bytes += more - less;
+	if (session->quota)
+		*quota_waiting(session->quota) += more - less;
+}
+
 static void on_pipe_closed(uv_handle_t *handle)
 {
 	struct session *session = handle->data;
 
+	count_bytes(session, 0, session->queue_bytes);
+	free(session->untaken);
 	session->callbacks->closed(session, session->context);
 	free(session);
+}
+
+static void on_rest_closed(uv_handle_t *handle)
+{
+	struct session *session = handle->data;
+
+	uv_close((uv_handle_t *)&session->pipe, on_pipe_closed);
 }
 
 static void on_timer_closed(uv_handle_t *handle)
 {
 	struct session *session = handle->data;
 
-	uv_close((uv_handle_t *)&session->pipe, on_pipe_closed);
+	uv_close((uv_handle_t *)&session->rest, on_rest_closed);
 }
 
 static void free_queue(struct queue *queue)
@@ -122,7 +145,7 @@ static void on_written(uv_write_t *request, int status)
 	struct queued *entry;
 
 	TAILQ_FOREACH(entry, &session->writing, link)
-		session->queue_bytes -= entry->frame->size;
+		count_bytes(session, 0, entry->frame->size);
 	free_queue(&session->writing);
 	if (session->closing)
 		return;
@@ -173,7 +196,7 @@ static void queue_losses(struct session *session)
 	message.loss = &loss;
 	frame = frame_encode(&message);
 	if (frame && enqueue(&session->queue, true, frame, SESSION_CONTROL, 0)) {
-		session->queue_bytes += frame->size;
+		count_bytes(session, frame->size, 0);
 		memset(session->lost, 0, sizeof(session->lost));
 	}
 	frame_unref(frame);
@@ -216,7 +239,7 @@ static void drop(struct session *session, struct queued *entry)
 {
 	session->lost[loss_cause_of[entry->load]] += entry->rows;
 	session->queued_samples -= entry->load == SESSION_SAMPLES;
-	session->queue_bytes -= entry->frame->size;
+	count_bytes(session, 0, entry->frame->size);
 	TAILQ_REMOVE(&session->queue, entry, link);
 	frame_unref(entry->frame);
 	free(entry);
@@ -225,7 +248,11 @@ static void drop(struct session *session, struct queued *entry)
 /* An empty queue takes anything, or a limit below the size of a frame would let nothing through. */
 static bool fits(const struct session *session, size_t size)
 {
-	return session->queue_bytes == 0 || session->queue_bytes + size <= session->queue_limit;
+	if (session->queue_bytes == 0)
+		return true;
+	if (session->quota && *quota_waiting(session->quota) + size > session->user_waiting_max)
+		return false;
+	return session->queue_bytes + size <= session->queue_limit;
 }
 
 /* Drop the oldest samples, and when there are none, the oldest of what else can go, until `size` bytes fit. */
@@ -259,7 +286,7 @@ void session_send(struct session *session, struct frame *frame, enum session_loa
 			session->lost[loss_cause_of[load]] += rows;
 		return;
 	}
-	session->queue_bytes += frame->size;
+	count_bytes(session, frame->size, 0);
 	session->queued_samples += load == SESSION_SAMPLES;
 	write_more(session);
 }
@@ -349,7 +376,7 @@ static int on_frame(const Taskmon__Frame *message, void *context)
 	struct session *session = context;
 	int err = session->callbacks->frame(session, message, session->context);
 
-	return session->closing ? -ECONNABORTED : err;
+	return session->closing ? -ECONNABORTED : err ? err : session->paused;
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
@@ -359,23 +386,71 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
 	*buffer = uv_buf_init(read_buffer, READ_BYTES);
 }
 
+static void take(struct session *session, const uint8_t *bytes, size_t size)
+{
+	int err = frame_reader_feed(&session->reader, bytes, size, on_frame, session);
+	size_t left = session->reader.left;
+
+	if (session->closing)
+		return;
+	if (err > 0 && left) {
+		uint8_t *untaken = malloc(left);
+
+		if (!untaken) {
+			session_close(session);
+			return;
+		}
+		memcpy(untaken, bytes + size - left, left);
+		session->untaken = untaken;
+		session->untaken_bytes = left;
+	} else if (err == -EMSGSIZE) {
+		session_fail(session, TASKMON__ERROR__CODE__MALFORMED, "a frame of more than %u bytes",
+			     WIRE_CLIENT_FRAME_MAX);
+	} else if (err < 0 && err != -ECONNABORTED) {
+		session_fail(session, TASKMON__ERROR__CODE__MALFORMED, "not a frame of this protocol");
+	}
+}
+
 static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
 {
 	struct session *session = stream->data;
-	int err;
 
 	if (session->closing || size == 0)
 		return;
-	if (size < 0) {
+	if (size < 0)
 		session_close(session);
+	else
+		take(session, (const uint8_t *)buffer->base, (size_t)size);
+}
+
+static void on_rested(uv_timer_t *rest)
+{
+	struct session *session = rest->data;
+	uint8_t *untaken = session->untaken;
+	size_t size = session->untaken_bytes;
+
+	session->paused = false;
+	session->untaken = NULL;
+	session->untaken_bytes = 0;
+	if (session->closing || session->failing) {
+		free(untaken);
 		return;
 	}
-	err = frame_reader_feed(&session->reader, (const uint8_t *)buffer->base, (size_t)size, on_frame, session);
-	if (err == -EMSGSIZE)
-		session_fail(session, TASKMON__ERROR__CODE__MALFORMED, "a frame of more than %u bytes",
-			     WIRE_CLIENT_FRAME_MAX);
-	else if (err && err != -ECONNABORTED)
-		session_fail(session, TASKMON__ERROR__CODE__MALFORMED, "not a frame of this protocol");
+	if (size)
+		take(session, untaken, size);
+	free(untaken);
+	if (!session->closing && !session->failing && !session->paused &&
+	    uv_read_start((uv_stream_t *)&session->pipe, on_alloc, on_read))
+		session_close(session);
+}
+
+void session_pause(struct session *session, uint64_t rest_ns)
+{
+	if (session->closing || session->failing)
+		return;
+	session->paused = true;
+	uv_read_stop((uv_stream_t *)&session->pipe);
+	uv_timer_start(&session->rest, on_rested, rest_ns / 1000000 + 1, 0);
 }
 
 int session_accept(uv_stream_t *listener, size_t queue_bytes, const struct session_callbacks *callbacks, void *context,
@@ -394,7 +469,8 @@ int session_accept(uv_stream_t *listener, size_t queue_bytes, const struct sessi
 	frame_reader_init(&session->reader, WIRE_CLIENT_FRAME_MAX);
 	uv_pipe_init(listener->loop, &session->pipe, 0);
 	uv_timer_init(listener->loop, &session->timer);
-	session->pipe.data = session->timer.data = session;
+	uv_timer_init(listener->loop, &session->rest);
+	session->pipe.data = session->timer.data = session->rest.data = session;
 	err = uv_accept(listener, (uv_stream_t *)&session->pipe);
 	if (!err)
 		err = uv_read_start((uv_stream_t *)&session->pipe, on_alloc, on_read);
@@ -415,6 +491,17 @@ int session_fd(const struct session *session)
 struct client *session_client(struct session *session)
 {
 	return &session->client;
+}
+
+struct quota_user *session_quota(const struct session *session)
+{
+	return session->quota;
+}
+
+void session_set_quota(struct session *session, struct quota_user *user, size_t waiting_max)
+{
+	session->quota = user;
+	session->user_waiting_max = waiting_max;
 }
 
 bool session_greeted(const struct session *session)
