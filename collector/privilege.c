@@ -53,8 +53,9 @@ static const struct kept {
 	{ CAP_BPF, true, "to load BPF programs when somebody needs them", "no program can be loaded" },
 	{ CAP_PERFMON, true, "for programs that trace and read kernel memory", "no program can be loaded" },
 	{ CAP_NET_ADMIN, false, "to attach programs to the packets of all cgroups", "no link metrics (module net)" },
-	{ CAP_SYS_PTRACE, false, "to read the memory maps of everybody's processes",
-	  "smaps_rollup only of processes of the collector's own user" },
+	/* for smaps_rollup CAP_PERFMON is enough since 6.13 (may_access_mm(), kernel/fork.c); for files of a process it is not */
+	{ CAP_SYS_PTRACE, false, "to read memory maps and files of everybody's processes",
+	  "before Linux 6.13 smaps_rollup only of processes of the collector's own user" },
 	{ CAP_DAC_READ_SEARCH, false, "to open cgroups by their ids, and files that only root may read",
 	  "the column cgroup is empty, and rules must be readable for the collector's user" },
 };
