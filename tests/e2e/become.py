@@ -8,7 +8,7 @@ import sys
 
 CAPABILITIES = {"net_admin": 12, "sys_ptrace": 19, "dac_read_search": 2, "perfmon": 38, "bpf": 39}
 _CLONE_NEWUSER = 0x10000000
-_PR_SET_KEEPCAPS, _PR_CAP_AMBIENT, _RAISE = 8, 47, 2
+_PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_CAP_AMBIENT, _RAISE = 4, 8, 47, 2
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -26,6 +26,7 @@ def user(uid, groups=()):
 def in_namespace(uid):
     """That user, as root of a user namespace of its own."""
     user(uid)
+    _check(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "PR_SET_DUMPABLE")  # or the files below are root's
     _check(_libc.unshare(_CLONE_NEWUSER), "unshare")
     for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {uid} 1")):
         with open(f"/proc/self/{name}", "w", encoding="ascii") as f:
