@@ -124,8 +124,8 @@ def cause_of_skip(need):
     """Why this machine cannot do `need`, or None."""
     if need == "two CPUs" and len(os.sched_getaffinity(0)) < 2:
         return "needs two CPUs"
-    if need == "strace" and not shutil.which("strace"):
-        return "needs strace"
+    if need in ("strace", "systemd-analyze") and not shutil.which(need):
+        return f"needs {need}"
     return None
 
 
