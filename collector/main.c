@@ -124,9 +124,7 @@ static int serve(struct collector *collector, int notify_fd)
 
 	collector->requests =
 		(struct requests){ collector->kernel, collector->dispatch, &collector->sampler, &collector->rules };
-	err = watch_signals(collector);
-	if (!err)
-		err = sampler_start(&collector->sampler, &collector->loop, collector->kernel, collector->watches,
+	err = sampler_start(&collector->sampler, &collector->loop, collector->kernel, collector->watches,
 				    collector->dispatch);
 	if (!err)
 		err = server_start(&collector->server, &collector->requests);
@@ -146,7 +144,9 @@ static int run(struct collector *collector)
 		return err;
 	uv_loop_init(&collector->loop);
 	collector->cgroups = cgroups_new();
-	err = collector->cgroups ? server_bind(&collector->server, &collector->loop) : -ENOMEM;
+	err = collector->cgroups ? watch_signals(collector) : -ENOMEM; /* from now on there is a socket to be removed */
+	if (!err)
+		err = server_bind(&collector->server, &collector->loop);
 	if (!err)
 		err = privilege_drop();
 	if (!err)

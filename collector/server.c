@@ -108,11 +108,10 @@ static int on_frame(struct session *session, const Taskmon__Frame *message, void
 {
 	struct server *server = context;
 	struct quota_user *user = session_quota(session);
-	uint64_t before_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID), now_ns, rest_ns;
 	int err = request_serve(server->requests, session, message);
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC), rest_ns;
 
-	now_ns = clock_ns(CLOCK_MONOTONIC);
-	quota_charge(user, now_ns, clock_ns(CLOCK_THREAD_CPUTIME_ID) - before_ns);
+	quota_charge(user, now_ns, session_used_ns(session));
 	rest_ns = quota_rest_ns(user, now_ns);
 	if (rest_ns)
 		pause_user(server, user, rest_ns);

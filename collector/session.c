@@ -8,8 +8,10 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "clock.h"
 #include "log.h"
 #include "quota.h"
+#include "str.h"
 #include "wire.h"
 
 #define SUBSYSTEM "session"
@@ -20,6 +22,8 @@ enum {
 	FAREWELL_TIMEOUT_MS = 2000, /* for the last Error to be read */
 	WRITE_FRAMES = 32,         /* handed to the kernel at once; these cannot be dropped any more */
 	READ_BYTES = 64 << 10,
+	ANSWERS_BYTES_MAX = 1 << 20, /* what is never dropped must not grow for ever: many times the longest Welcome */
+	LOG_INTERVAL_NS = 1000000000,
 	LOSS_CAUSES_WIRE = TASKMON__LOSS__CAUSE__TABLE_FULL + 1, /* the last of them */
 };
 
@@ -41,6 +45,7 @@ struct session {
 	struct client client;
 	struct quota_user *quota;
 	size_t user_waiting_max;
+	uint64_t used_mark_ns; /* CPU time of this thread when what has not been told began */
 	struct frame_reader reader;
 	uint8_t *untaken; /* came before it was paused */
 	size_t untaken_bytes;
@@ -49,6 +54,7 @@ struct session {
 	struct queue queue;
 	size_t queue_limit, queue_bytes; /* what is being written counts too */
 	size_t queued_samples;           /* frames of that load in `queue` */
+	size_t answers_bytes;            /* of frames in `queue` that are never dropped */
 	struct queue writing;
 	size_t written_before; /* bytes that the kernel had not taken when the stall timer was set */
 	uint64_t lost[LOSS_CAUSES_WIRE];
@@ -64,6 +70,27 @@ static const Taskmon__Loss__Cause loss_cause_of[SESSION_LOADS] = {
 };
 
 static void write_more(struct session *session);
+
+/* One line a second for all: a hostile client shall not fill the log. `text` may hold what the client sent. */
+static void log_failure(const struct session *session, const char *text)
+{
+	static uint64_t logged_ns;
+	static unsigned long untold;
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+	char line[256], more[64] = "";
+
+	if (logged_ns && now_ns - logged_ns < LOG_INTERVAL_NS) {
+		untold++;
+		return;
+	}
+	if (untold)
+		snprintf(more, sizeof(more), " (and %lu others since the last such line)", untold);
+	str_sanitize(line, sizeof(line), text, strlen(text));
+	log_warning(SUBSYSTEM, "client of uid %u, pid %d is disconnected: %s%s", session->client.uid, (int)session->client.pid,
+		    line, more);
+	logged_ns = now_ns;
+	untold = 0;
+}
 
 /* What waits counts for the session and for its user. */
 static void count_bytes(struct session *session, size_t more, size_t less)
@@ -130,8 +157,7 @@ static void on_timeout(uv_timer_t *timer)
 		session_fail(session, TASKMON__ERROR__CODE__TIMED_OUT, "no Hello within %d s",
 			     HELLO_TIMEOUT_MS / 1000);
 	} else if (unwritten > 0 && unwritten == session->written_before) {
-		log_info(SUBSYSTEM, "client of uid %u read nothing for %d s: disconnected", session->client.uid,
-			 STALL_TIMEOUT_MS / 1000);
+		log_failure(session, "it read nothing for 30 s");
 		session_close(session);
 	} else if (unwritten > 0) {
 		session->written_before = unwritten;
@@ -197,6 +223,7 @@ static void queue_losses(struct session *session)
 	frame = frame_encode(&message);
 	if (frame && enqueue(&session->queue, true, frame, SESSION_CONTROL, 0)) {
 		count_bytes(session, frame->size, 0);
+		session->answers_bytes += frame->size;
 		memset(session->lost, 0, sizeof(session->lost));
 	}
 	frame_unref(frame);
@@ -215,6 +242,7 @@ static void write_more(struct session *session)
 	while (count < WRITE_FRAMES && (entry = TAILQ_FIRST(&session->queue))) {
 		TAILQ_REMOVE(&session->queue, entry, link);
 		session->queued_samples -= entry->load == SESSION_SAMPLES;
+		session->answers_bytes -= entry->load == SESSION_CONTROL ? entry->frame->size : 0;
 		TAILQ_INSERT_TAIL(&session->writing, entry, link);
 		buffers[count++] = uv_buf_init((char *)entry->frame->bytes, (unsigned int)entry->frame->size);
 	}
@@ -288,7 +316,12 @@ void session_send(struct session *session, struct frame *frame, enum session_loa
 	}
 	count_bytes(session, frame->size, 0);
 	session->queued_samples += load == SESSION_SAMPLES;
+	session->answers_bytes += load == SESSION_CONTROL ? frame->size : 0;
 	write_more(session);
+	if (session->answers_bytes > ANSWERS_BYTES_MAX && !session->closing) {
+		log_failure(session, "asks without reading the answers");
+		session_close(session);
+	}
 }
 
 void session_send_control(struct session *session, const Taskmon__Frame *message)
@@ -321,7 +354,7 @@ static void send_error(struct session *session, Taskmon__Error__Code code, uint3
 {
 	Taskmon__Frame message = TASKMON__FRAME__INIT;
 	Taskmon__Error error = TASKMON__ERROR__INIT;
-	char text[512];
+	char text[512], line[512];
 
 	vsnprintf(text, sizeof(text), format, arguments);
 	error.code = code;
@@ -330,7 +363,8 @@ static void send_error(struct session *session, Taskmon__Error__Code code, uint3
 	error.message = text;
 	message.body_case = TASKMON__FRAME__BODY_ERROR;
 	message.error = &error;
-	log_debug(SUBSYSTEM, "client of uid %u, pid %d: %s", session->client.uid, (int)session->client.pid, text);
+	str_sanitize(line, sizeof(line), text, strlen(text));
+	log_debug(SUBSYSTEM, "client of uid %u, pid %d: %s", session->client.uid, (int)session->client.pid, line);
 	session_send_control(session, &message);
 }
 
@@ -356,9 +390,14 @@ void session_refuse_process(struct session *session, Taskmon__Error__Code code, 
 int session_fail(struct session *session, Taskmon__Error__Code code, const char *format, ...)
 {
 	va_list arguments;
+	char text[512];
 
 	if (session->closing || session->failing)
 		return -ECONNABORTED;
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	log_failure(session, text);
 	va_start(arguments, format);
 	send_error(session, code, 0, 0, format, arguments);
 	va_end(arguments);
@@ -386,11 +425,22 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
 	*buffer = uv_buf_init(read_buffer, READ_BYTES);
 }
 
+uint64_t session_used_ns(struct session *session)
+{
+	uint64_t now_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID), used_ns = now_ns - session->used_mark_ns;
+
+	session->used_mark_ns = now_ns;
+	return used_ns;
+}
+
 static void take(struct session *session, const uint8_t *bytes, size_t size)
 {
-	int err = frame_reader_feed(&session->reader, bytes, size, on_frame, session);
-	size_t left = session->reader.left;
+	size_t left;
+	int err;
 
+	session_used_ns(session);
+	err = frame_reader_feed(&session->reader, bytes, size, on_frame, session);
+	left = session->reader.left;
 	if (session->closing)
 		return;
 	if (err > 0 && left) {

@@ -49,6 +49,9 @@ struct client *session_client(struct session *session);
 struct quota_user *session_quota(const struct session *session);
 void session_set_quota(struct session *session, struct quota_user *user, size_t waiting_max);
 
+/** CPU time that the frame which is being served has used, its way through the parser included; once. */
+uint64_t session_used_ns(struct session *session);
+
 /** Take no more frames for so long; what comes meanwhile waits. A later call sets another time. */
 void session_pause(struct session *session, uint64_t rest_ns);
 
