@@ -5,6 +5,7 @@ import random
 import signal
 import stat
 import struct
+import time
 
 import wire
 from harness import NS, NOBODY, SLOW, Collector, Process, SharedCollector, Test, bpf_program_exists, keyed, program, wall_ns
@@ -328,6 +329,7 @@ class Hostile(SharedCollector):
     def test_random_frames(self):
         """A few hundred connections of noise, some with a correct start."""
         noise = random.Random(97)
+        told, began = self.shared.stderr.count("disconnected"), time.monotonic()
         for i in range(211):
             client = self.client()
             if i % 3 == 0:
@@ -340,6 +342,7 @@ class Hostile(SharedCollector):
             client.send(struct.pack("<I", len(body)) + bytes(body))
             client.close()
         self.check()
+        self.assertLessEqual(self.shared.stderr.count("disconnected") - told, time.monotonic() - began + 1, "the log is flooded")
 
 
 class Limits(Test):

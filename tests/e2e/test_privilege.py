@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What the collector and the reporter may do once they run, and what is lacking without each privilege."""
+import ctypes
 import os
 import signal
 import sys
 
 from become import CAPABILITIES
-from harness import ALICE, ROOT, ROOT_DIR, Process, SharedCollector, Test, keyed, program, threads_of
+from harness import ALICE, NOBODY, ROOT, ROOT_DIR, Process, SharedCollector, Test, keyed, program, threads_of
 
 BECOME = os.path.join(ROOT_DIR, "tests", "e2e", "become.py")
 OWN = 100_013 + 10 * os.getpid()  # the collector's own user
@@ -76,6 +77,121 @@ def reload_private_rules(test, start, owner):
     test.assertEqual(lists.wait(), 0, lists.stderr)
     test.assertIn("after", lists.stdout)
     test.assertNotIn("before", lists.stdout)
+
+
+class Confined(SharedCollector):
+    """The reporter: what Landlock keeps it from shows where a directory is exchanged under its feet."""
+
+    def setUp(self):
+        super().setUp()
+        self.landlock = ctypes.CDLL(None).syscall(444, None, 0, 1)  # the version of the interface
+        if self.landlock < 1:
+            self.skipTest("this kernel has no Landlock")
+        self.sleeper = self.workload("sleepers", "1")
+        self.sleeper.fact("ready")
+        self.dir = self.out_dir()
+
+    def begin(self, *args, **how):
+        reporter = self.reporter("-i", "0.2", "-p", str(self.sleeper.pid), *args, csv=False, **how)
+        self.assertEqual(status_of(self.sleeper.pid, self.sleeper.pid)["NoNewPrivs"], "0")
+        self.until(lambda: os.path.exists(os.path.join(self.dir, "out")) and status_of(reporter.pid, reporter.pid)["NoNewPrivs"] == "1",
+                   "it has begun")
+        return reporter
+
+    def path(self, *names):
+        return os.path.join(self.dir, *names)
+
+    def lines(self, *names):
+        try:
+            with open(self.path(*names), encoding="utf-8") as f:
+                return f.read().count("\n")
+        except FileNotFoundError:
+            return 0
+
+    def exchange(self, path):
+        """Another directory of the same name, in which the user may do as it likes."""
+        os.rename(path, path + ".old")
+        os.mkdir(path)
+        os.chown(path, NOBODY, NOBODY)
+
+    def test_outputs_and_nothing_else(self):
+        """Files are rotated and opened anew in their directories. In another one they cannot be made, though the user may."""
+        for option, name in (("--csv", "cpu.csv"), ("--json", "x.json")):
+            with self.subTest(option):
+                self.dir = self.out_dir()
+                out = self.path("out")
+                os.mkdir(out)
+                os.chown(out, NOBODY, NOBODY)
+                reporter = self.begin(option, out if option == "--csv" else os.path.join(out, name))
+                self.until(lambda: self.lines("out", name) > 2, "rows")
+                os.rename(os.path.join(out, name), os.path.join(out, name + ".1"))
+                reporter.kill(signal.SIGHUP)
+                self.until(lambda: self.lines("out", name) > 2, "rows in the new file")
+                os.rename(out, out + ".old")  # and another one of the same name, where this user may do as it likes
+                os.mkdir(out)
+                os.chown(out, NOBODY, NOBODY)
+                reporter.kill(signal.SIGHUP)
+                self.assertEqual(reporter.wait(), 1, reporter.stderr)
+                self.assertRegex(reporter.stderr, rf"{name}: Permission denied")
+                self.assertEqual(os.listdir(out), [])
+
+    def test_rotation(self):
+        many = self.workload("sleepers", "97")
+        many.fact("ready")
+        reporter = self.reporter("--csv", self.path("out"), "--rotate-bytes", "4096", "--keep", "2", "-t", "-i", "0.2", "-p", str(many.pid), csv=False)
+        self.until(lambda: all(self.lines("out", name) > 1 for name in ("cpu.csv", "cpu.csv.1", "cpu.csv.2")), "it rotates")
+        reporter.kill(signal.SIGINT)
+        self.assertEqual(reporter.wait(), 0, reporter.stderr)
+
+    def test_a_link_leads_to_where_the_file_is(self):
+        """It may be written, and opened anew, where it really is."""
+        os.mkdir(self.path("real"))
+        os.chown(self.path("real"), NOBODY, NOBODY)
+        with open(self.path("real", "x.json"), "w", encoding="ascii"):
+            pass
+        os.chown(self.path("real", "x.json"), NOBODY, NOBODY)
+        os.symlink(self.path("real", "x.json"), self.path("out"))
+        reporter = self.begin("--json", self.path("out"))
+        self.until(lambda: self.lines("real", "x.json") > 1, "rows")
+        reporter.kill(signal.SIGHUP)
+        before = self.lines("real", "x.json")
+        self.until(lambda: self.lines("real", "x.json") > before + 2, "more rows")
+        reporter.kill(signal.SIGINT)
+        self.assertEqual(reporter.wait(), 0, reporter.stderr)
+
+    def test_the_command_inherits_nothing(self):
+        """It writes where it likes, executes, and gains privileges as ever."""
+        elsewhere = self.out_dir()
+        reporter = self.reporter("--csv", self.path("out"), "--", "sh", "-c", f"echo x > {elsewhere}/x && grep NoNewPrivs /proc/self/status",
+                                 csv=False)
+        self.assertEqual(reporter.wait(), 0, reporter.stderr)
+        self.assertEqual(os.listdir(elsewhere), ["x"])
+        self.assertRegex(reporter.stdout, r"NoNewPrivs:\s*0")
+
+    def test_only_the_collectors_socket(self):
+        """Since Linux 7.1 a confined process may be kept from sockets: one in another directory is none for it."""
+        if self.landlock < 9:
+            self.skipTest("this kernel's Landlock knows nothing of sockets")
+        link = self.path("link")
+        first, second = self.collector(), self.collector(args=("-v",))
+        os.symlink(os.path.dirname(first.socket), link)
+        reporter = self.reporter("-i", "0.2", "-p", str(self.sleeper.pid), socket=os.path.join(link, "sock"))
+        self.until(reporter.cpu, "rows")
+        os.remove(link)
+        os.symlink(os.path.dirname(second.socket), link)
+        self.assertEqual(first.end(), 0)
+        self.until(lambda: reporter.events(event="gap"), "it notes the gap")
+        clock = self.reporter("-i", "0.2", "-p", str(self.sleeper.pid), socket=second.socket)
+        self.until(lambda: len(clock.cpu()) > 15, "time for some attempts")
+        self.assertEqual(second.stderr.count("client of uid"), 1, "another collector was asked")
+        self.collector(socket=first.socket)  # a new socket in the old directory
+        os.remove(link)
+        os.symlink(os.path.dirname(first.socket), link)
+        rows = len(reporter.cpu())
+        self.until(lambda: len(reporter.cpu()) > rows + 2, "it goes on where it may")
+        for each in (reporter, clock):
+            each.kill(signal.SIGINT)
+            self.assertEqual(each.wait(), 0, each.stderr)
 
 
 class AsUser(Test):
