@@ -17,6 +17,9 @@ mandir  ?= $(prefix)/share/man
 datadir ?= $(prefix)/share/taskmon
 bashcompdir ?= $(prefix)/share/bash-completion/completions
 zshcompdir  ?= $(prefix)/share/zsh/site-functions
+unitdir     ?= $(prefix)/lib/systemd/system
+sysusersdir ?= $(prefix)/lib/sysusers.d
+tmpfilesdir ?= $(prefix)/lib/tmpfiles.d
 
 CC      ?= cc
 CLANG   ?= clang
@@ -39,7 +42,7 @@ pkg_cflags = $(shell $(PKG) --cflags $(1))
 pkg_libs   = $(shell $(PKG) --libs $(1))
 
 COMMON_PKGS    := libprotobuf-c
-COLLECTOR_PKGS := $(COMMON_PKGS) libbpf libelf libuv libcjson popt
+COLLECTOR_PKGS := $(COMMON_PKGS) libbpf libelf libuv libcjson popt libcap libseccomp
 REPORTER_PKGS  := $(COMMON_PKGS) libuv libcjson popt
 
 COMMON_OBJS    := $(patsubst %.c,$(B)/%.o,$(wildcard common/*.c)) $(B)/gen/taskmon.pb-c.o
@@ -54,8 +57,9 @@ SKELETON       := $(B)/gen/taskmon.skel.h
 PROGRAMS       := taskmon-collector taskmon-report
 MAN_PAGES      := $(patsubst deploy/man/%,$(B)/man/%,$(wildcard deploy/man/*.[158]))
 COMPLETIONS    := $(PROGRAMS:%=$(B)/completions/%) $(PROGRAMS:%=$(B)/completions/_%)
+UNITS          := $(patsubst deploy/%.in,$(B)/%,$(wildcard deploy/systemd/*.service.in))
 
-all: $(PROGRAMS:%=$(B)/%) $(MAN_PAGES) $(COMPLETIONS)
+all: $(PROGRAMS:%=$(B)/%) $(MAN_PAGES) $(COMPLETIONS) $(UNITS)
 
 $(B)/taskmon-collector: $(COLLECTOR_OBJS) $(COMMON_OBJS)
 	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(call pkg_libs,$(COLLECTOR_PKGS))
@@ -104,6 +108,11 @@ $(B)/completions/_%: $(B)/% deploy/completions/generate common/metrics.def
 	$(call complete,zsh)
 $(B)/completions/%: $(B)/% deploy/completions/generate common/metrics.def
 	$(call complete,bash)
+
+# --- systemd: where the programs will be
+$(B)/systemd/%: deploy/systemd/%.in Makefile
+	@mkdir -p $(@D)
+	$(call say,UNIT,$@)sed -e 's|@bindir@|$(bindir)|' -e 's|@sbindir@|$(sbindir)|' $< > $@
 
 # --- tests
 $(B)/workloads/%: tests/workloads/%.c $(wildcard tests/workloads/*.h)
@@ -168,6 +177,11 @@ install: all
 		install -D -m 644 $(B)/completions/$$program $(DESTDIR)$(bashcompdir)/$$program && \
 		install -D -m 644 $(B)/completions/_$$program $(DESTDIR)$(zshcompdir)/_$$program || exit 1; \
 	done
+	for unit in $(notdir $(UNITS)); do \
+		install -D -m 644 $(B)/systemd/$$unit $(DESTDIR)$(unitdir)/$$unit || exit 1; \
+	done
+	install -D -m 644 deploy/systemd/taskmon.sysusers $(DESTDIR)$(sysusersdir)/taskmon.conf
+	install -D -m 644 deploy/systemd/taskmon.tmpfiles $(DESTDIR)$(tmpfilesdir)/taskmon.conf
 
 clean:
 	rm -rf $(B)

@@ -59,15 +59,29 @@ static int apply_queue_bytes(void *target, const cJSON *value, struct json_file 
 	return json_whole(value, 16384, 1 << 30, &config->queue_bytes);
 }
 
+static int apply_connections(unsigned int *limit, const cJSON *value)
+{
+	size_t count = *limit;
+	int err = json_whole(value, 1, 4096, &count);
+
+	*limit = (unsigned int)count;
+	return err;
+}
+
 static int apply_max_clients(void *target, const cJSON *value, struct json_file *file)
 {
 	struct config *config = target;
-	size_t count = config->max_clients;
-	int err = json_whole(value, 1, 4096, &count);
 
 	(void)file;
-	config->max_clients = (unsigned int)count;
-	return err;
+	return apply_connections(&config->max_clients, value);
+}
+
+static int apply_max_clients_per_user(void *target, const cJSON *value, struct json_file *file)
+{
+	struct config *config = target;
+
+	(void)file;
+	return apply_connections(&config->max_clients_per_user, value);
 }
 
 static int apply_smaps_cpu_percent(void *target, const cJSON *value, struct json_file *file)
@@ -116,6 +130,7 @@ static const struct json_setting settings[] = {
 	{ "others", apply_others, "\"own\" or \"deny\"" },
 	{ "queue_bytes", apply_queue_bytes, "a whole number from 16384 to 1073741824" },
 	{ "max_clients", apply_max_clients, "a whole number from 1 to 4096" },
+	{ "max_clients_per_user", apply_max_clients_per_user, "a whole number from 1 to 4096" },
 	{ "smaps_cpu_percent", apply_smaps_cpu_percent, "a number from 0.1 to 100" },
 	{ "smaps_max_rss", apply_smaps_max_rss, "a whole number from 1 to 1125899906842624" },
 	{ "known_apps", apply_known_apps, "the absolute path of a file of rules" },
@@ -133,6 +148,7 @@ void config_defaults(struct config *config)
 		.group = group ? group->gr_gid : 0,
 		.queue_bytes = 8 << 20,
 		.max_clients = 256,
+		.max_clients_per_user = 64,
 		.smaps_share = 0.05,
 		.smaps_max_rss = 8ULL << 30,
 	};

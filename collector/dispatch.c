@@ -110,6 +110,47 @@ static size_t subscriptions_of(const struct dispatch *dispatch, const struct ses
 	return count;
 }
 
+struct use {
+	size_t subscriptions; /* of the user */
+	u64 watches;          /* of the user */
+	u64 watches_of_users; /* of all who see only their own */
+};
+
+static struct use use_of(const struct dispatch *dispatch, uid_t uid)
+{
+	struct use use = { 0 };
+
+	for (size_t i = 0; i < dispatch->feed_count; i++) {
+		const struct feed *feed = dispatch->feeds[i];
+		u64 bit = 1ULL << feed_spec(feed)->watch;
+
+		for (size_t s = 0; s < feed_subscribers(feed); s++) {
+			const struct client *client = session_client(feed_subscriber(feed, s));
+
+			use.subscriptions += client->uid == uid;
+			use.watches |= client->uid == uid ? bit : 0;
+			use.watches_of_users |= client->sees_all ? 0 : bit;
+		}
+	}
+	return use;
+}
+
+/* May this client have one more subscription, with this watch? */
+static int check_use(const struct dispatch *dispatch, const struct client *client, unsigned int watch)
+{
+	struct use use = use_of(dispatch, client->uid);
+	u64 bit = 1ULL << watch;
+
+	if (client->uid == 0)
+		return 0;
+	if (use.subscriptions >= SUBSCRIPTIONS_PER_USER)
+		return -EUSERS;
+	if (__builtin_popcountll(use.watches | bit) > WATCHES_PER_USER ||
+	    (!client->sees_all && __builtin_popcountll(use.watches_of_users | bit) > WATCHES_OF_USERS))
+		return -EDQUOT;
+	return 0;
+}
+
 /* Each subscription holds one reference of the watch, each feed the wish for its level. */
 int dispatch_join(struct dispatch *dispatch, struct session *session, const struct watch_spec *watch,
 		  struct feed_spec *spec, struct feed **out)
@@ -123,6 +164,11 @@ int dispatch_join(struct dispatch *dispatch, struct session *session, const stru
 	if (bit < 0)
 		return bit;
 	spec->watch = (unsigned int)bit;
+	err = check_use(dispatch, session_client(session), spec->watch);
+	if (err) {
+		watch_release(dispatch->watches, spec->watch);
+		return err;
+	}
 	feed = find_feed(dispatch, spec);
 	if (feed && feed_has(feed, session)) {
 		watch_release(dispatch->watches, spec->watch);

@@ -13,6 +13,9 @@
 #include "watch.h"
 
 #define SUBSCRIPTIONS_PER_SESSION 16
+#define SUBSCRIPTIONS_PER_USER 128 /* each may be a feed of its own, with a megabyte and a pass of its own */
+#define WATCHES_PER_USER 32        /* of WATCH_MAX; root has no limit */
+#define WATCHES_OF_USERS 56        /* of all who see only their own: the rest is for operators */
 
 struct dispatch;
 
@@ -22,7 +25,8 @@ void dispatch_free(struct dispatch *dispatch);
 
 /**
  * The feed that serves `watch` with `spec` (whose watch number is filled here); `session` has joined it. -ENOSPC when
- * all watches are in use, -EMFILE when the session has too many subscriptions, -EEXIST when it has this very one, or
+ * all watches are in use, -EMFILE when the session has too many subscriptions, -EUSERS when its user has, -EDQUOT when its user
+ * or all users together have too many watches, -EEXIST when it has this very one, or
  * what the kernel said.
  */
 int dispatch_join(struct dispatch *dispatch, struct session *session, const struct watch_spec *watch,

@@ -10,6 +10,7 @@
 #include "hooks.h"
 #include "kernel.h"
 #include "metric.h"
+#include "privilege.h"
 
 static void ignore_event(const void *record, size_t size, void *context)
 {
@@ -58,10 +59,14 @@ static int print_metrics(const struct kernel *kernel)
 int doctor_run(void)
 {
 	struct cgroups *cgroups = cgroups_new();
-	struct kernel *kernel;
+	struct kernel *kernel = NULL;
 	struct utsname name;
-	int err = kernel_open(&kernel, ignore_event, NULL), lacking;
+	int err, lacking;
 
+	/* as a collector does, so that what a privilege is missing for shows */
+	err = cgroups ? privilege_drop() : -ENOMEM;
+	if (!err)
+		err = kernel_open(&kernel, ignore_event, NULL);
 	if (err)
 		goto out;
 	uname(&name);
@@ -71,6 +76,7 @@ int doctor_run(void)
 	lacking = print_hooks(kernel_hooks(kernel));
 	err = print_metrics(kernel);
 	err = lacking ? lacking : err;
+	privilege_print();
 	kernel_close(kernel);
 out:
 	cgroups_free(cgroups);

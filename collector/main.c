@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <uv.h>
@@ -20,6 +19,7 @@
 #include "log.h"
 #include "notify.h"
 #include "options.h"
+#include "privilege.h"
 #include "sampler.h"
 #include "server.h"
 #include "smaps.h"
@@ -112,44 +112,48 @@ static int build(struct collector *collector)
 	if (err)
 		return err;
 	collector->watches = watches_new(collector->kernel, &collector->rules);
-	collector->cgroups = cgroups_new();
-	if (collector->cgroups)
-		kernel_set_cgroup(collector->kernel, cgroup_root(collector->cgroups));
+	kernel_set_cgroup(collector->kernel, cgroup_root(collector->cgroups));
 	collector->smaps = smaps_new(collector->config.smaps_share, collector->config.smaps_max_rss);
 	collector->dispatch = dispatch_new(collector->kernel, collector->watches, collector->cgroups, collector->smaps);
-	return collector->watches && collector->cgroups && collector->smaps && collector->dispatch ? 0 : -ENOMEM;
+	return collector->watches && collector->smaps && collector->dispatch ? 0 : -ENOMEM;
 }
 
-static int serve(struct collector *collector)
+static int serve(struct collector *collector, int notify_fd)
 {
 	int err;
 
 	collector->requests =
 		(struct requests){ collector->kernel, collector->dispatch, &collector->sampler, &collector->rules,
 				     collector->watches };
-	err = watch_signals(collector);
-	if (!err)
-		err = sampler_start(&collector->sampler, &collector->loop, collector->kernel, collector->watches,
+	err = sampler_start(&collector->sampler, &collector->loop, collector->kernel, collector->watches,
 				    collector->dispatch);
 	if (!err)
-		err = server_start(&collector->server, &collector->loop, &collector->requests);
+		err = server_start(&collector->server, &collector->requests);
 	if (err)
 		return err;
 	log_info(NULL, "ready on %s", collector->config.socket);
-	notify_ready();
+	notify_ready(notify_fd);
 	return uv_run(&collector->loop, UV_RUN_DEFAULT);
 }
 
+/* What needs more than is kept comes first. */
 static int run(struct collector *collector)
 {
-	int err = server_lock(&collector->server, &collector->config);
+	int err = server_lock(&collector->server, &collector->config), notify_fd = notify_open();
 
 	if (err)
 		return err;
 	uv_loop_init(&collector->loop);
-	err = build(collector);
+	collector->cgroups = cgroups_new();
+	err = collector->cgroups ? watch_signals(collector) : -ENOMEM; /* from now on there is a socket to be removed */
 	if (!err)
-		err = serve(collector);
+		err = server_bind(&collector->server, &collector->loop);
+	if (!err)
+		err = privilege_drop();
+	if (!err)
+		err = build(collector);
+	if (!err)
+		err = serve(collector, notify_fd);
 	uv_loop_close(&collector->loop);
 	dispatch_free(collector->dispatch);
 	smaps_free(collector->smaps);
@@ -157,7 +161,6 @@ static int run(struct collector *collector)
 	watches_free(collector->watches);
 	kernel_close(collector->kernel);
 	rules_free(&collector->rules);
-	free(collector->server.sessions);
 	server_unlock(&collector->server);
 	return err;
 }
@@ -206,7 +209,6 @@ int main(int argc, const char **argv)
 	} else if (configure(&collector, &options)) {
 		status = 2;
 	} else {
-		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 		status = run(&collector) ? EXIT_FAILURE : EXIT_SUCCESS;
 	}
 	options_free(&options);

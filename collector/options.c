@@ -21,7 +21,7 @@ int options_parse(struct options *options, int argc, const char **argv)
 		{ "verbose", 'v', POPT_ARG_NONE, NULL, OPTION_VERBOSE, "say more about clients and what they ask for",
 		  NULL },
 		{ "doctor", '\0', POPT_ARG_NONE, NULL, OPTION_DOCTOR,
-		  "print each hook and metric with available or why not, and end", NULL },
+		  "print each hook, metric and privilege with available or why not, and end", NULL },
 		{ "version", '\0', POPT_ARG_NONE, NULL, OPTION_VERSION, "print the version and end", NULL },
 		{ "help", 'h', POPT_ARG_NONE, NULL, OPTION_HELP, "print this and end", NULL },
 		POPT_TABLEEND

@@ -235,6 +235,14 @@ static void refuse_join(struct session *session, uint32_t request, int err)
 		session_refuse(session, TASKMON__ERROR__CODE__LIMIT, request,
 			       "more than %d subscriptions on one connection", SUBSCRIPTIONS_PER_SESSION);
 		break;
+	case -EUSERS:
+		session_refuse(session, TASKMON__ERROR__CODE__LIMIT, request, "more than %d subscriptions of one user",
+			       SUBSCRIPTIONS_PER_USER);
+		break;
+	case -EDQUOT:
+		session_refuse(session, TASKMON__ERROR__CODE__LIMIT, request,
+			       "more than %d different selections of one user, or than are for users", WATCHES_PER_USER);
+		break;
 	case -EEXIST:
 		session_refuse(session, TASKMON__ERROR__CODE__INVALID, request,
 			       "the same subscription exists already on this connection");

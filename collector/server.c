@@ -11,11 +11,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "log.h"
 
 #define SUBSYSTEM "server"
 
-enum { BACKLOG = 128 };
+enum { BACKLOG = 4096 }; /* nobody can be kept out by filling it; the kernel allows net.core.somaxconn */
 
 static void lock_path(const struct config *config, char *path, size_t size)
 {
@@ -73,23 +74,48 @@ int server_lock(struct server *server, const struct config *config)
 	return err;
 }
 
+static void remove_socket(struct server *server)
+{
+	if (server->bound)
+		unlink(server->config->socket);
+	server->bound = false;
+}
+
 void server_unlock(struct server *server)
 {
 	char path[sizeof(server->config->socket) + 8];
 
+	quota_free(server->quota);
+	free(server->sessions);
 	if (server->lock_fd < 0)
 		return;
+	remove_socket(server);
 	lock_path(server->config, path, sizeof(path));
 	unlink(path); /* while it is still ours */
 	close(server->lock_fd);
 	server->lock_fd = -1;
 }
 
+/* The user has asked for more than is fair: its next request, on whichever connection, has to wait. */
+static void pause_user(struct server *server, const struct quota_user *user, uint64_t rest_ns)
+{
+	for (unsigned int i = 0; i < server->session_count; i++)
+		if (session_quota(server->sessions[i]) == user)
+			session_pause(server->sessions[i], rest_ns);
+}
+
 static int on_frame(struct session *session, const Taskmon__Frame *message, void *context)
 {
 	struct server *server = context;
+	struct quota_user *user = session_quota(session);
+	int err = request_serve(server->requests, session, message);
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC), rest_ns;
 
-	return request_serve(server->requests, session, message);
+	quota_charge(user, now_ns, session_used_ns(session));
+	rest_ns = quota_rest_ns(user, now_ns);
+	if (rest_ns)
+		pause_user(server, user, rest_ns);
+	return err;
 }
 
 static void on_session_closed(struct session *session, void *context)
@@ -101,6 +127,7 @@ static void on_session_closed(struct session *session, void *context)
 	for (unsigned int i = 0; i < server->session_count; i++)
 		if (server->sessions[i] == session)
 			server->sessions[i] = server->sessions[--server->session_count];
+	quota_leave(server->quota, session_client(session), session_quota(session));
 	log_debug(SUBSYSTEM, "client of uid %u, pid %d has gone", session_client(session)->uid,
 		  (int)session_client(session)->pid);
 }
@@ -116,6 +143,30 @@ static int remember(struct server *server, struct session *session)
 	server->sessions = grown;
 	server->sessions[server->session_count++] = session;
 	return 0;
+}
+
+/* Too many, of one or of all? Tells the client. */
+static void admit(struct server *server, struct session *session)
+{
+	const struct client *client = session_client(session);
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC), rest_ns;
+	struct quota_user *user;
+	int err = quota_enter(server->quota, client, now_ns, &user);
+
+	if (err == -EUSERS) {
+		session_fail(session, TASKMON__ERROR__CODE__LIMIT, "more than %u connections of one user",
+			     server->config->max_clients_per_user);
+	} else if (err == -ENOSPC) {
+		session_fail(session, TASKMON__ERROR__CODE__LIMIT, "more than %u connections, or than are for users",
+			     server->config->max_clients);
+	} else if (err) {
+		session_close(session);
+	} else {
+		session_set_quota(session, user, quota_waiting_max(server->quota, user));
+		rest_ns = quota_rest_ns(user, now_ns);
+		if (rest_ns)
+			session_pause(session, rest_ns);
+	}
 }
 
 static void on_connection(uv_stream_t *listener, int status)
@@ -138,40 +189,70 @@ static void on_connection(uv_stream_t *listener, int status)
 	}
 	log_debug(SUBSYSTEM, "client of uid %u, pid %d", session_client(session)->uid,
 		  (int)session_client(session)->pid);
-	if (server->session_count > server->config->max_clients)
-		session_fail(session, TASKMON__ERROR__CODE__LIMIT, "more than %u connections",
-			     server->config->max_clients);
+	admit(server, session);
 }
 
-int server_start(struct server *server, uv_loop_t *loop, struct requests *requests)
+/*
+ * root's own rights are given up soon, and then it can remove files only in directories that are its own. The default one may
+ * be left by a service with a user of its own, which gets it back when it starts. In others the files stay; the next
+ * collector takes them over.
+ */
+static void own_directory(const char *path)
+{
+	char copy[sizeof(((struct config *)0)->socket)];
+	const char *directory;
+	struct stat there;
+
+	strcpy(copy, path);
+	directory = dirname(copy);
+	if (geteuid() != 0 || stat(directory, &there) || there.st_uid == 0 || there.st_mode & S_IWOTH)
+		return;
+	if (strcmp(path, CONFIG_DEFAULT_SOCKET) != 0 || chown(directory, 0, 0))
+		log_warning(SUBSYSTEM, "%s belongs to user %u: the socket and its lock will be left there", directory,
+			    there.st_uid);
+}
+
+int server_bind(struct server *server, uv_loop_t *loop)
 {
 	const char *path = server->config->socket;
 	struct stat old;
 	int err;
 
-	server->requests = requests;
 	uv_pipe_init(loop, &server->listener, 0);
 	server->listener.data = server;
 	/* a socket left by one that was killed: we have the lock, so nobody serves it */
 	if (lstat(path, &old) == 0 && S_ISSOCK(old.st_mode))
 		unlink(path);
 	err = uv_pipe_bind(&server->listener, path);
-	server->listening = !err;
+	server->bound = !err;
 	/* everybody may connect; what they see is decided from who they are (access.h) */
 	if (!err && chmod(path, 0666))
 		err = -errno;
-	if (!err)
-		err = uv_listen((uv_stream_t *)&server->listener, BACKLOG, on_connection);
 	if (err)
-		log_error(SUBSYSTEM, "cannot listen on %s: %s", path, uv_strerror(err));
+		log_error(SUBSYSTEM, "cannot make %s: %s", path, uv_strerror(err));
+	else
+		own_directory(path);
+	return err;
+}
+
+int server_start(struct server *server, struct requests *requests)
+{
+	int err;
+
+	server->requests = requests;
+	server->quota = quota_new(server->config);
+	if (!server->quota)
+		return -ENOMEM;
+	err = uv_listen((uv_stream_t *)&server->listener, BACKLOG, on_connection);
+	if (err)
+		log_error(SUBSYSTEM, "cannot listen on %s: %s", server->config->socket, uv_strerror(err));
 	return err;
 }
 
 void server_stop(struct server *server)
 {
 	uv_close((uv_handle_t *)&server->listener, NULL);
-	if (server->listening)
-		unlink(server->config->socket);
+	remove_socket(server);
 	for (unsigned int i = 0; i < server->session_count; i++)
 		session_close(server->sessions[i]);
 }

@@ -8,14 +8,16 @@
 #include <uv.h>
 
 #include "config.h"
+#include "quota.h"
 #include "request.h"
 
 struct server {
 	const struct config *config;
 	struct requests *requests;
 	uv_pipe_t listener;
-	bool listening;
+	bool bound;
 	int lock_fd;
+	struct quota *quota;
 	struct session **sessions;
 	unsigned int session_count;
 };
@@ -26,13 +28,19 @@ struct server {
  */
 int server_lock(struct server *server, const struct config *config);
 
+/**
+ * Make the socket; nobody can connect yet. The last of what the collector needs rights for in a directory, before
+ * privilege_drop().
+ */
+int server_bind(struct server *server, uv_loop_t *loop);
+
 /** Listen; anybody may connect. */
-int server_start(struct server *server, uv_loop_t *loop, struct requests *requests);
+int server_start(struct server *server, struct requests *requests);
 
 /** Close the socket and all sessions, and remove the socket; the loop must run until all are closed. */
 void server_stop(struct server *server);
 
-/** Release what server_lock() took. */
+/** Release what the others took, and remove the socket if that has not been done. The loop must have ended. */
 void server_unlock(struct server *server);
 
 #endif

@@ -15,6 +15,7 @@
 #include "access.h"
 #include "frame.h"
 
+struct quota_user;
 struct session;
 
 /** What a frame carries: decides what goes first when the queue is full. */
@@ -43,6 +44,16 @@ int session_fd(const struct session *session);
 
 /** Who it is; filled by the owner after the accept. */
 struct client *session_client(struct session *session);
+
+/** What its user may take of what all share (quota.h); NULL, as it is at first: as much as it likes. */
+struct quota_user *session_quota(const struct session *session);
+void session_set_quota(struct session *session, struct quota_user *user, size_t waiting_max);
+
+/** CPU time that the frame which is being served has used, its way through the parser included; once. */
+uint64_t session_used_ns(struct session *session);
+
+/** Take no more frames for so long; what comes meanwhile waits. A later call sets another time. */
+void session_pause(struct session *session, uint64_t rest_ns);
 
 /** Whether Hello was received. */
 bool session_greeted(const struct session *session);

@@ -102,6 +102,7 @@ static size_t bytes_wanted(const struct frame_reader *reader)
 int frame_reader_feed(struct frame_reader *reader, const uint8_t *bytes, size_t size, frame_handler handler,
 		      void *context)
 {
+	reader->left = 0;
 	while (size > 0) {
 		size_t wanted = bytes_wanted(reader);
 		size_t take = wanted - reader->used < size ? wanted - reader->used : size;
@@ -122,6 +123,7 @@ int frame_reader_feed(struct frame_reader *reader, const uint8_t *bytes, size_t 
 			continue;
 		reader->used = 0;
 		err = handle_payload(reader->buffer + FRAME_HEADER_BYTES, wanted - FRAME_HEADER_BYTES, handler, context);
+		reader->left = size;
 		if (err)
 			return err;
 	}

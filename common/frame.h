@@ -29,12 +29,16 @@ struct frame_reader {
 	uint8_t *buffer;
 	size_t used, capacity;
 	size_t limit; /* largest payload accepted */
+	size_t left;  /* bytes of the last feed that were not taken, as the handler wanted no more */
 };
 
 void frame_reader_init(struct frame_reader *reader, size_t limit);
 void frame_reader_free(struct frame_reader *reader);
 
-/** Called once per message, which is valid only during the call. Non-zero stops the reading. */
+/**
+ * Called once per message, which is valid only during the call. Non-zero stops the reading: after a positive value
+ * the reader may be fed again, with what is left first; a negative one is an error.
+ */
 typedef int (*frame_handler)(const Taskmon__Frame *message, void *context);
 
 /**

@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 
 #include "config.h"
+#include "confine.h"
 #include "exit_status.h"
 #include "explain.h"
 #include "launch.h"
@@ -48,6 +49,8 @@ static int run_report(const struct options *options)
 	pipeline = pipeline_new(options, NULL);
 	if (pipeline && options_cpu_is_local(options))
 		cpu = options_need_collector(options) ? pipeline_new(options, pipeline) : pipeline;
+	if (pipeline)
+		confine(options);
 	if (pipeline && (cpu || !options_cpu_is_local(options)))
 		status = report_run(options, pipeline, cpu, &launch, top);
 	else if (errno == EEXIST)

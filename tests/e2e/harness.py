@@ -124,8 +124,8 @@ def cause_of_skip(need):
     """Why this machine cannot do `need`, or None."""
     if need == "two CPUs" and len(os.sched_getaffinity(0)) < 2:
         return "needs two CPUs"
-    if need == "strace" and not shutil.which("strace"):
-        return "needs strace"
+    if need in ("strace", "systemd-analyze") and not shutil.which(need):
+        return f"needs {need}"
     return None
 
 
@@ -177,7 +177,7 @@ class Canary(threading.Thread):
 class Process:
     """A child with its output in files, in a session of its own so that it can be ended with all it started."""
 
-    def __init__(self, argv, user=ROOT, groups=(), cwd=None, stdout=None, stderr=None, env=None):
+    def __init__(self, argv, user=ROOT, groups=(), cwd=None, stdout=None, stderr=None, env=None, preexec=None):
         self.argv = argv
         self.dir = tempfile.mkdtemp(dir=run_dir())
         os.chmod(self.dir, 0o755)
@@ -185,7 +185,7 @@ class Process:
         self.resumed = True
         with open(self.out_path, "wb") as out, open(self.err_path, "wb") as err:
             self.popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=stdout or out, stderr=stderr or err, cwd=cwd or self.dir,
-                                          user=user, group=user, extra_groups=list(groups), start_new_session=True,
+                                          user=user, group=user, extra_groups=list(groups), start_new_session=True, preexec_fn=preexec,
                                           env=env or {"PATH": "/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin", "HOME": self.dir})
         self.pid = self.popen.pid
 

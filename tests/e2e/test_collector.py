@@ -5,6 +5,7 @@ import random
 import signal
 import stat
 import struct
+import time
 
 import wire
 from harness import NS, NOBODY, SLOW, Collector, Process, SharedCollector, Test, bpf_program_exists, keyed, program, wall_ns
@@ -55,6 +56,13 @@ class Life(Test):
         self.assertTrue(second.cpu())
         sleeper.end()
         self.assertEqual(reporter.wait(), 0, reporter.stderr)
+
+    def test_told_to_end_while_it_starts(self):
+        service = Collector(wait=False)
+        self.addCleanup(service.close)
+        self.until(lambda: os.path.exists(service.socket), "it has made its socket")
+        self.assertEqual(service.end(signal.SIGTERM), 0, service.stderr)
+        self.assertEqual(os.listdir(os.path.dirname(service.socket)), [])
 
     def test_commands_survive_their_collector(self):
         """A COMMAND is not the collector's victim."""
@@ -211,6 +219,34 @@ class Hostile(SharedCollector):
                     self.refused(*data, greet=greet)
         self.check()
 
+    def test_strange_messages(self):
+        """Valid protobuf that no honest program sends. Each gets an answer, or an Error and the end."""
+        def whole(body):
+            return struct.pack("<I", len(body)) + body
+        nested = b""
+        while len(nested) < 60_000:
+            nested = wire.field(15, nested)
+        unit = wire.field(wire.SUBSCRIBE, wire.field(3, b"\x01") + wire.field(10, b"r") + wire.field(11, b"n"))
+        before = keyed(f"/proc/{self.shared.pid}/status")["VmHWM"]
+        for name, data in (
+                ("the same body, thousands of times", whole(unit * (65_000 // len(unit)))),
+                ("empty bodies", whole(wire.field(wire.SUBSCRIBE, b"") * 20_000)),
+                ("two bodies", whole(wire.hello()[4:] + wire.field(wire.UNSUBSCRIBE, wire.field(1, 1)))),
+                ("a field, thousands of times", wire.frame(wire.UNSUBSCRIBE, wire.field(1, 99_991) * 10_000)),
+                ("unknown fields", wire.frame(wire.UNSUBSCRIBE, wire.field(77, b"x") * 10_000)),
+                ("nested deeply", wire.frame(wire.SUBSCRIBE, nested)),
+                ("thousands of names and rules", wire.subscribe(names=[b"n"] * 8000, rules=[b"r"] * 8000)),
+                ("a name of 60 000 bytes", wire.subscribe(names=[b"n" * 60_000])),
+                ("names that are paths, empty, or not text", wire.subscribe(names=[b"../x/", b"", b"\xff\x00\n"]))):
+            with self.subTest(name):
+                client = self.client()
+                client.greet()
+                client.send(data)
+                self.assertIsNotNone(client.receive_until(wire.ERROR))
+        # none is unpacked into much
+        self.assertLess(keyed(f"/proc/{self.shared.pid}/status")["VmHWM"], before + 16 * 1024)
+        self.check()
+
     def test_out_of_order(self):
         with self.subTest("Subscribe before Hello"):
             self.refused(wire.subscribe(pids=[self.sleeper.pid]))
@@ -293,6 +329,7 @@ class Hostile(SharedCollector):
     def test_random_frames(self):
         """A few hundred connections of noise, some with a correct start."""
         noise = random.Random(97)
+        told, began = self.shared.stderr.count("disconnected"), time.monotonic()
         for i in range(211):
             client = self.client()
             if i % 3 == 0:
@@ -305,6 +342,7 @@ class Hostile(SharedCollector):
             client.send(struct.pack("<I", len(body)) + bytes(body))
             client.close()
         self.check()
+        self.assertLessEqual(self.shared.stderr.count("disconnected") - told, time.monotonic() - began + 1, "the log is flooded")
 
 
 class Limits(Test):

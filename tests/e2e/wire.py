@@ -7,6 +7,7 @@ import struct
 HELLO, SUBSCRIBE, UNSUBSCRIBE, EXPLAIN = 1, 2, 3, 4
 WELCOME, SUBSCRIBED, SAMPLES, ENDED, EVENTS, LOSS, ERROR, UNSUBSCRIBED, EXPLAINED = 16, 17, 18, 19, 20, 21, 22, 23, 26
 MALFORMED, VERSION, DENIED, NO_SUCH_PROCESS, LIMIT, INVALID = 1, 2, 3, 4, 5, 6
+TIMED_OUT = 9
 
 
 def varint(n):
@@ -35,15 +36,31 @@ def hello(protocol=1, client=b"test 1"):
 
 
 def subscribe(request=1, pids=(), metrics=(), interval_ns=100_000_000, every=False, threads=False, events=False, explain=False,
-              rules=()):
+              rules=(), names=()):
     return frame(SUBSCRIBE, field(1, request) + field(2, int(every)) + (field(3, b"".join(map(varint, pids))) if pids else b"")
                  + field(5, int(threads)) + (field(6, b"".join(map(varint, metrics))) if metrics else b"")
                  + field(7, interval_ns) + field(8, int(events)) + field(12, int(explain))
-                 + b"".join(field(10, rule.encode()) for rule in rules))
+                 + b"".join(field(10, r if isinstance(r, bytes) else r.encode()) for r in rules) + b"".join(field(11, n) for n in names))
 
 
 def explain(request, process):
     return frame(EXPLAIN, field(1, request) + field(2, process))
+
+
+def unsubscribe(feed):
+    return frame(UNSUBSCRIBE, field(1, feed))
+
+
+def numbers(packed):
+    """Varints in a row."""
+    found, value, shift = [], 0, 0
+    for byte in packed:
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if not byte & 0x80:
+            found.append(value)
+            value = shift = 0
+    return found
 
 
 def decode(data):
@@ -70,10 +87,36 @@ def decode(data):
     return found
 
 
+def connect_as(path, become):
+    """A connection made by a child that calls become() first and then ends; the kernel remembers who it was."""
+    ours, childs = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            become()
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            sock.connect(path)
+            socket.send_fds(childs, [b"x"], [sock.fileno()])
+            status = 0
+        finally:
+            os._exit(status)
+    childs.close()
+    fds = socket.recv_fds(ours, 1, 1)[1]
+    ours.close()
+    os.waitpid(pid, 0)
+    if not fds:
+        raise ConnectionError("the child could not connect")
+    return socket.socket(fileno=fds[0])
+
+
 class Client:
-    def __init__(self, path, timeout=30):
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.connect(path)  # waits while the queue of connections is full
+    def __init__(self, path, timeout=30, become=None):
+        if become:
+            self.sock = connect_as(path, become)
+        else:
+            self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.sock.connect(path)  # waits while the queue of connections is full
         self.sock.settimeout(timeout)
         self.closed = False  # by the other side
 

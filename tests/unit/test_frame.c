@@ -118,9 +118,39 @@ static void the_handler_can_stop_the_reading(void **state)
 	frame_unref(a);
 }
 
+/* A handler that wants no more for now: what is left can be fed later, and nothing is seen twice. */
+static void reading_can_be_interrupted(void **state)
+{
+	struct frame *a = hello(17), *b = hello(300);
+	size_t size = a->size + b->size + 3;
+	uint8_t stream[256];
+	struct seen seen = { .answer = 1 };
+	struct frame_reader reader;
+
+	(void)state;
+	memcpy(stream, a->bytes, a->size);
+	memcpy(stream + a->size, b->bytes, b->size);
+	memcpy(stream + a->size + b->size, a->bytes, 3);
+	frame_reader_init(&reader, WIRE_CLIENT_FRAME_MAX);
+	assert_int_equal(frame_reader_feed(&reader, stream, size, see, &seen), 1);
+	assert_int_equal(reader.left, b->size + 3);
+	assert_int_equal(seen.protocols, 17);
+	assert_int_equal(frame_reader_feed(&reader, stream + a->size, b->size + 3, see, &seen), 1);
+	assert_int_equal(reader.left, 3);
+	assert_int_equal(seen.protocols, 317);
+	assert_int_equal(frame_reader_feed(&reader, stream + a->size + b->size, 3, see, &seen), 0);
+	assert_int_equal(reader.left, 0);
+	assert_int_equal(frame_reader_feed(&reader, a->bytes + 3, a->size - 3, see, &seen), 1);
+	assert_int_equal(seen.count, 3);
+	frame_reader_free(&reader);
+	frame_unref(a);
+	frame_unref(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(reading_can_be_interrupted),
 		cmocka_unit_test(frames_survive_any_cut),
 		cmocka_unit_test(a_length_over_the_limit_is_refused_before_its_payload),
 		cmocka_unit_test(what_is_no_frame_is_refused),
