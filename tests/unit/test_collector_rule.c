@@ -181,7 +181,7 @@ static void there_are_not_too_many(void **state)
 	fputs(", \"s\": { \"comm\": \"a\" } } }", file);
 	fclose(file);
 	assert_int_equal(rules_load(&rules, path, NULL, error, sizeof(error)), -EINVAL);
-	assert_non_null(strstr(error, ":2: more than 1000 rules"));
+	assert_non_null(strstr(error, ":1: more than 1000 rules"));
 	assert_int_equal(rules.count, RULES_MAX);
 	unlink(path);
 	rules_free(&rules);
