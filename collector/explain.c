@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "str.h"
 #include "term_set.h"
 #include "terms.h"
 
@@ -18,17 +19,6 @@ struct making {
 	Taskmon__Explained *message;
 	int index[TERMS_MAX]; /* of a term in the message, by its bit; -1: it is not there */
 };
-
-/* Of a list of ten thousand names, the first. */
-static char *shorten(const char *text)
-{
-	size_t length = strlen(text);
-	char *copy;
-
-	if (length <= TEXT_BYTES_MAX)
-		return strdup(text);
-	return asprintf(&copy, "%.*s... (%zu bytes)", TEXT_BYTES_MAX, text, length) < 0 ? NULL : copy;
-}
 
 /* The index of a term in the message, or a negative errno. */
 static int index_of(struct making *making, int bit, const char *text)
@@ -46,7 +36,7 @@ static int index_of(struct making *making, int bit, const char *text)
 	taskmon__explained__term__init(term);
 	message->terms[message->n_terms] = term;
 	term->holds = term_set_has(making->facts, (size_t)bit);
-	term->text = shorten(text);
+	term->text = str_shorten(text, TEXT_BYTES_MAX); /* of a list of ten thousand names, the first */
 	if (!term->text)
 		term->text = (char *)protobuf_c_empty_string;
 	return making->index[bit] = (int)message->n_terms++;

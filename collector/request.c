@@ -16,6 +16,7 @@ enum {
 	INTERVAL_MIN_MS = 100,
 	INTERVAL_MAX_S = 3600,
 	METRIC_IDS_MAX = WIRE_METRIC_IDS,
+	EXPLAIN_WAITING_MAX = 256 << 10, /* who does not read gets no more long answers */
 };
 
 static void send_welcome(const struct requests *requests, struct session *session)
@@ -327,6 +328,10 @@ static int serve_explain(struct requests *requests, struct session *session, con
 
 	if (!dispatch_explains(requests->dispatch, session)) {
 		session_refuse(session, TASKMON__ERROR__CODE__INVALID, request, "Explain without a subscription that explains");
+		return 0;
+	}
+	if (session_waiting(session) > EXPLAIN_WAITING_MAX) {
+		session_refuse(session, TASKMON__ERROR__CODE__LIMIT, request, "read what was sent before you ask for more");
 		return 0;
 	}
 	fd = pid > INT32_MAX ? -ESRCH : access_open_process(session_client(session), (pid_t)pid);

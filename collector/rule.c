@@ -2,6 +2,7 @@
 #include "rule.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,7 +67,8 @@ static int read_all(struct rules *rules, struct json_file *file)
 	if (!cJSON_IsObject(object))
 		return json_file_refuse(file, object, "\"rules\": expected an object of rules by name");
 	cJSON_ArrayForEach(entry, object) {
-		err = read_entry(rules, entry, file);
+		err = rules->count == RULES_MAX ? json_file_refuse(file, entry, "more than %d rules", RULES_MAX) :
+						  read_entry(rules, entry, file);
 		if (err)
 			break;
 	}
@@ -107,6 +109,10 @@ int rules_load(struct rules *rules, const char *known_apps, const char *config, 
 
 	if (!err && config)
 		err = rules_read(&fresh, config, error, error_size);
+	if (!err && fresh.count > RULES_MAX) {
+		snprintf(error, error_size, "%s: there are more than %d rules with those of this file", config ? config : known_apps, RULES_MAX);
+		err = -EINVAL;
+	}
 	if (err) {
 		rules_free(&fresh);
 		return -EINVAL;

@@ -11,6 +11,7 @@
 #include "record.h"
 
 #define RULE_NAME_MAX 63
+#define RULE_TEXT_MAX 500
 #define RULE_TERMS_MAX 64
 #define RULE_CLAUSES_MAX 64
 
@@ -34,12 +35,14 @@ struct rule_clause {
 
 struct rule {
 	char *name;
-	char *text; /* for people */
+	char *text; /* for people: its description, or its conditions; shortened to RULE_TEXT_MAX bytes and "..." */
 	bool children;
 	size_t term_count, clause_count;
 	struct term terms[RULE_TERMS_MAX];
 	struct rule_clause clauses[RULE_CLAUSES_MAX];
 };
+
+#define RULES_MAX 1000 /* with their texts, they fit into a Welcome */
 
 struct rules {
 	size_t count;

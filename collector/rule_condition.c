@@ -10,6 +10,7 @@
 
 #include "metric.h"
 #include "rule_term.h"
+#include "str.h"
 
 enum { HOLD_DEFAULT_S = 10, HOLD_MAX_S = 86400, TOKEN_BYTES_MAX = 4095 };
 
@@ -380,7 +381,7 @@ static int read_description(void *target, const cJSON *value, struct json_file *
 	if (!cJSON_IsString(value))
 		return -EINVAL;
 	free(reading->rule->text);
-	reading->rule->text = strdup(value->valuestring);
+	reading->rule->text = str_shorten(value->valuestring, RULE_TEXT_MAX);
 	return reading->rule->text ? 0 : -ENOMEM;
 }
 
@@ -418,12 +419,14 @@ static int read_condition(struct reading *reading, const cJSON *value, struct js
 static char *condition_text(const cJSON *object)
 {
 	cJSON *copy = cJSON_Duplicate(object, true);
-	char *text;
+	char *text, *shortened;
 
 	cJSON_DeleteItemFromObjectCaseSensitive(copy, "children");
 	text = copy ? cJSON_PrintUnformatted(copy) : NULL;
 	cJSON_Delete(copy);
-	return text;
+	shortened = text ? str_shorten(text, RULE_TEXT_MAX) : NULL;
+	free(text);
+	return shortened;
 }
 
 int rule_read(struct rule *rule, const cJSON *object, struct json_file *file)

@@ -336,6 +336,11 @@ void session_send_control(struct session *session, const Taskmon__Frame *message
 	frame_unref(frame);
 }
 
+size_t session_waiting(const struct session *session)
+{
+	return session->queue_bytes;
+}
+
 void session_cork(struct session *session)
 {
 	session->corked = true;

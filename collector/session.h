@@ -68,6 +68,9 @@ void session_send(struct session *session, struct frame *frame, enum session_loa
 /** Encode and queue a frame that is never dropped. */
 void session_send_control(struct session *session, const Taskmon__Frame *message);
 
+/** Bytes that wait for the client to read. */
+size_t session_waiting(const struct session *session);
+
 /** Between these two, frames are queued but nothing is sent. */
 void session_cork(struct session *session);
 void session_uncork(struct session *session);

@@ -2,6 +2,8 @@
 #include "str.h"
 
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Well-formed UTF-8, The Unicode Standard, table 3-7: neither overlong forms nor surrogates. */
@@ -199,4 +201,16 @@ size_t str_distance(const char *a, const char *b)
 		}
 	}
 	return row[b_len];
+}
+
+char *str_shorten(const char *text, size_t max)
+{
+	size_t length = strlen(text);
+	char *copy;
+
+	if (length <= max)
+		return strdup(text);
+	while (max > 0 && ((unsigned char)text[max] & 0xC0) == 0x80)
+		max--;
+	return asprintf(&copy, "%.*s...", (int)max, text) < 0 ? NULL : copy;
 }

@@ -26,4 +26,7 @@ size_t str_rfc3339(char *out, size_t out_size, uint64_t wall_ns);
 /** How many characters must be put in, taken out or replaced to make `b` of `a`; a `b` of 64 bytes or more is just far. */
 size_t str_distance(const char *a, const char *b);
 
+/** A copy; of a longer text its first `max` bytes and "...", without cutting a character of UTF-8. NULL when out of memory. */
+char *str_shorten(const char *text, size_t max);
+
 #endif

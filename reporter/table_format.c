@@ -141,6 +141,7 @@ void table_read_row(const struct row *row, unsigned int sort, struct table_row *
 		.tid = row->tid,
 		.uid = row->uid,
 		.start_time_ns = row->start_time_ns,
+		.window_ns = row->window_ns,
 		.state = row->ended ? 'X' : row_has(row, M_task_state) ? (char)row->value[M_task_state] : '?',
 	};
 	for (int id = 0; id < FIGURES; id++) {
@@ -157,6 +158,19 @@ void table_read_row(const struct row *row, unsigned int sort, struct table_row *
 	}
 	snprintf(out->comm, sizeof(out->comm), "%s", row->comm);
 	snprintf(out->cgroup, sizeof(out->cgroup), "%s", row->cgroup ? row->cgroup : "");
+}
+
+void table_level_row(struct table_row *row, unsigned int sort, uint64_t interval_ns)
+{
+	if (row->window_ns >= interval_ns)
+		return;
+	for (int id = 0; id < FIGURES; id++) {
+		char title[TITLE_BYTES];
+
+		if ((row->present & 1u << id) && is_delta(figure_of((enum figure_id)id, sort, title).kind))
+			row->figure[id] = (uint64_t)((unsigned __int128)row->figure[id] * row->window_ns / interval_ns);
+	}
+	row->window_ns = interval_ns;
 }
 
 /* --- order */

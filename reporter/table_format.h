@@ -32,6 +32,7 @@ enum figure_id {
 struct table_row {
 	uint32_t tgid, tid, uid;
 	uint64_t start_time_ns;
+	uint64_t window_ns; /* that shares and rates are of */
 	char state;
 	bool alarm;
 	unsigned int present; /* bit per enum figure_id */
@@ -56,6 +57,12 @@ uint64_t table_deltas(unsigned int sort);
 
 /** The figures of a row that derive.c has been through. */
 void table_read_row(const struct row *row, unsigned int sort, struct table_row *out);
+
+/**
+ * Shares and rates become those of the whole interval: a task that lived for a millisecond of it did not use a CPU. A
+ * window that is longer stays.
+ */
+void table_level_row(struct table_row *row, unsigned int sort, uint64_t interval_ns);
 
 /** For qsort_r() with the `sort` of the layout: most first, and what it has not last. */
 int table_compare(const void *left, const void *right, void *sort);

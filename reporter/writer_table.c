@@ -40,6 +40,8 @@ struct table_writer {
 	bool had_tick;
 	bool was_cleared; /* the screen is ours */
 	uint64_t tick_wall_ns;
+	uint64_t time_ns, last_time_ns; /* CLOCK_BOOTTIME of the last row of this tick and of the one before; 0: none */
+	uint64_t longest_ns;            /* window of this tick */
 	struct table_row *rows;
 	size_t count, capacity;
 	struct loss losses[CAUSES_MAX]; /* in place: since the beginning, else of this tick */
@@ -97,6 +99,10 @@ static int table_row(struct writer *writer, const struct row *row)
 		table_alarms_forget(&table->alarms, row->tid, row->start_time_ns);
 	} else {
 		table->tick_wall_ns = row->tick_wall_ns;
+		if (row->time_ns > table->time_ns)
+			table->time_ns = row->time_ns;
+		if (row->window_ns > table->longest_ns)
+			table->longest_ns = row->window_ns;
 	}
 	return 0;
 }
@@ -320,6 +326,18 @@ static void mark_alarms(struct table_writer *table)
 	}
 }
 
+/* As long as the rows say that the tick was. */
+static void level_rows(struct table_writer *table)
+{
+	bool follows = table->last_time_ns && table->time_ns > table->last_time_ns;
+	uint64_t interval_ns = follows ? table->time_ns - table->last_time_ns : table->longest_ns;
+
+	for (size_t i = 0; i < table->count; i++)
+		table_level_row(&table->rows[i], table->options.sort, interval_ns);
+	table->last_time_ns = table->time_ns;
+	table->longest_ns = 0;
+}
+
 static int table_tick(struct table_writer *table)
 {
 	bool had_gap = table->gap_ticks, is_baseline = !table->had_tick && table->count == 0;
@@ -336,6 +354,8 @@ static int table_tick(struct table_writer *table)
 	if (!table->in_place && table->stale)
 		return output_flush(table->output);
 	mark_alarms(table);
+	if (!table->stale)
+		level_rows(table);
 	if (table->count > 1)
 		qsort_r(table->rows, table->count, sizeof(table->rows[0]), table_compare, &table->options.sort);
 	table->stale = true;
@@ -350,6 +370,7 @@ static int table_gap(struct writer *writer, const struct gap *gap)
 	table->gap_count++;
 	table->gap_wall_ns = gap->wall_ns;
 	table->gap_ticks = TICKS_OF_A_GAP;
+	table->time_ns = table->last_time_ns = table->longest_ns = 0;
 	table->stale = table->stale || table->count == 0;
 	if (table->in_place)
 		return 0;

@@ -238,6 +238,8 @@ class Server(WithFile):
         self.watched = [str(p) for p in (*self.pids, *others)]
         self.watcher = self.reporter("-c", self.file({"thresholds": self.RULES}), "-i", "0.25", "-m", "cpu,task", "--metrics",
                                      f"{LEAK[2]},task_wchar_bytes", "-p", ",".join(self.watched))
+        for process in (self.server, self.watcher, self.shared):
+            process.prefer()
         self.expected = []
         self.rows(16)
 

@@ -90,7 +90,7 @@ class Lists(RuleTest):
         self.assertEqual(ask(BOB), [wire.DENIED, 0, wire.NO_SUCH_PROCESS])
 
     def test_questions_without_end(self):
-        """Who asks and does not read is disconnected, before its answers fill the memory."""
+        """Who asks and does not read is refused, and disconnected before its answers fill the memory."""
         mine = self.shell("rule-exact")
         client = wire.Client.as_user(self.shared.socket, NOBODY)
         self.addCleanup(client.close)
@@ -98,10 +98,14 @@ class Lists(RuleTest):
         client.send(wire.subscribe(1, pids=[mine.pid], explain=True, interval_ns=3600 * NS))
         client.receive_until(wire.SAMPLES)
         before = keyed(f"/proc/{self.shared.pid}/status")["VmHWM"]
-        questions = wire.explain(9, mine.pid) * 1000
+        client.send(wire.explain(9, mine.pid) * 200)
+        self.assertEqual({client.receive()[0] for _ in range(20)}, {wire.EXPLAINED})
+        while (got := client.receive())[0] != wire.ERROR:
+            client.send(wire.explain(9, mine.pid) * 200)
+        self.assertEqual(got[1][1], [wire.LIMIT])
         while not client.closed:
-            client.send(questions)
-        self.assertLess(keyed(f"/proc/{self.shared.pid}/status")["VmHWM"] - before, 64 << 10)
+            client.send(wire.explain(9, mine.pid) * 1000)
+        self.assertLess(keyed(f"/proc/{self.shared.pid}/status")["VmHWM"] - before, 160 << 10)
         self.why(mine.pid)
 
     def test_an_unknown_rule(self):

@@ -156,6 +156,37 @@ static void too_many_alternatives_are_refused(void **state)
 	assert_non_null(strstr(error, "more than 64 alternatives"));
 }
 
+static void there_are_not_too_many(void **state)
+{
+	char path[] = "/tmp/taskmon-unit-XXXXXX", error[512];
+	struct rules rules = { 0 };
+	FILE *file = fdopen(mkstemp(path), "w");
+
+	(void)state;
+	assert_non_null(file);
+	fprintf(file, "{ \"rules\": { \"r\": { \"description\": \"");
+	for (int i = 0; i < 400; i++)
+		fputs("\xc3\xa4", file); /* two bytes each, of which the 500th is the second */
+	fputs("x\", \"comm\": \"a\" }", file);
+	for (int i = 0; i < RULES_MAX - 1; i++)
+		fprintf(file, ", \"r%d\": { \"comm\": \"a\" }", i);
+	fputs("\n} }", file);
+	fclose(file);
+	assert_int_equal(rules_load(&rules, path, NULL, error, sizeof(error)), 0);
+	assert_int_equal(rules.count, RULES_MAX);
+	assert_int_equal(strlen(rules.list[0]->text), 500 + strlen("..."));
+	assert_memory_equal(rules.list[0]->text + 498, "\xc3\xa4...", 6);
+	file = fopen(path, "r+");
+	fseek(file, -4, SEEK_END);
+	fputs(", \"s\": { \"comm\": \"a\" } } }", file);
+	fclose(file);
+	assert_int_equal(rules_load(&rules, path, NULL, error, sizeof(error)), -EINVAL);
+	assert_non_null(strstr(error, ":1: more than 1000 rules"));
+	assert_int_equal(rules.count, RULES_MAX);
+	unlink(path);
+	rules_free(&rules);
+}
+
 static void a_mistake_leaves_the_old_rules(void **state)
 {
 	struct rules rules = { 0 };
@@ -191,6 +222,7 @@ int main(void)
 		cmocka_unit_test(limits_have_units),
 		cmocka_unit_test(mistakes_are_told_with_line_and_rule),
 		cmocka_unit_test(too_many_alternatives_are_refused),
+		cmocka_unit_test(there_are_not_too_many),
 		cmocka_unit_test(a_mistake_leaves_the_old_rules),
 		cmocka_unit_test(known_applications_are_valid),
 	};

@@ -97,6 +97,24 @@ static void the_metric_of_sort_has_a_column(void **state)
 		   "   4711 postgres-… R   50.0   23M    7   150K worker");
 }
 
+/* A CPU for 10 ms of a second is 1 %. */
+static void figures_are_of_the_whole_interval(void **state)
+{
+	struct table_row row = row_of(M_task_fd_count, "short");
+
+	(void)state;
+	assert_int_equal(row.figure[FIGURE_CPU], 5000); /* of 2 s */
+	table_level_row(&row, M_task_fd_count, 2 * NS_PER_S);
+	assert_int_equal(row.figure[FIGURE_CPU], 5000);
+	table_level_row(&row, M_task_fd_count, NS_PER_S); /* it is of a longer time already */
+	assert_int_equal(row.figure[FIGURE_CPU], 5000);
+	table_level_row(&row, M_task_fd_count, 100 * NS_PER_S);
+	assert_int_equal(row.figure[FIGURE_CPU], 100);
+	assert_int_equal(row.figure[FIGURE_READ], 20);
+	assert_int_equal(row.figure[FIGURE_RSS], 23 << 20);
+	assert_int_equal(row.figure[FIGURE_THREADS], 7);
+}
+
 /* Whatever the width and the name, no line is wider than the screen. */
 static void no_line_wraps(void **state)
 {
@@ -219,6 +237,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(columns_fit_the_screen),
 		cmocka_unit_test(the_metric_of_sort_has_a_column),
+		cmocka_unit_test(figures_are_of_the_whole_interval),
 		cmocka_unit_test(no_line_wraps),
 		cmocka_unit_test(text_is_cut_at_columns),
 		cmocka_unit_test(most_comes_first_and_unknown_last),
