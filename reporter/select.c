@@ -48,7 +48,8 @@ int select_compile(struct select *select, char *error, size_t error_size)
 		if (!err)
 			continue;
 		regerror(err, &select->expressions[i], reason, sizeof(reason));
-		snprintf(error, error_size, "\"%s\": %s (expected a POSIX extended regular expression)", select->names[i], reason);
+		snprintf(error, error_size, "\"%s\": %s (expected a POSIX extended regular expression)",
+			 select->names[i], reason);
 		free_expressions(select, i);
 		return err == REG_ESPACE ? -ENOMEM : -EINVAL;
 	}
