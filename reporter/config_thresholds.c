@@ -129,7 +129,8 @@ static int append_words(const cJSON *value, char ***list, size_t *count)
 	if (!cJSON_IsArray(value) || !value->child)
 		return -EINVAL;
 	cJSON_ArrayForEach(word, value) {
-		err = cJSON_IsString(word) && word->valuestring[0] ? value_append_text(word->valuestring, list, count) : -EINVAL;
+		err = cJSON_IsString(word) && word->valuestring[0] ?
+			      value_append_text(word->valuestring, list, count) : -EINVAL;
 		if (err)
 			break;
 	}

@@ -21,8 +21,8 @@ struct launch {
 
 /**
  * Fork a child that will execute `command` as it is now: with this process's user, signals, directory, environment
- * and standard files. `prepare` (NULL: nothing) is called in the child before it waits, and returns 0 or a negative errno that
- * ends it. Returns 0 or a negative errno.
+ * and standard files. `prepare` (NULL: nothing) is called in the child before it waits, and returns 0 or a negative
+ * errno that ends it. Returns 0 or a negative errno.
  */
 int launch_prepare(struct launch *launch, char **command, int (*prepare)(const void *context), const void *context);
 

@@ -445,11 +445,13 @@ static int check_cpu(struct options *options, char *error, size_t size)
 	if (!options_cpu_is_local(options))
 		return 0;
 	if (options->rule_count) {
-		snprintf(error, size, "--rule: rules are judged by the collector's kernel side (expected no --cpu stat or top)");
+		snprintf(error, size,
+			 "--rule: rules are judged by the collector's kernel side (expected no --cpu stat or top)");
 		return -EINVAL;
 	}
-	if (!options_need_collector(options) && (options->metrics == metric_set_of_cost(METRIC_FREE) || options->metrics == METRIC_ALL_BITS))
-		options->metrics &= options->cpu == CPU_TOP ? PROC_METRICS & ~METRIC_BIT(M_task_on_cpu_ns) : PROC_METRICS;
+	if (!options_need_collector(options) &&
+	    (options->metrics == metric_set_of_cost(METRIC_FREE) || options->metrics == METRIC_ALL_BITS))
+		options->metrics &= PROC_METRICS & ~(options->cpu == CPU_TOP ? METRIC_BIT(M_task_on_cpu_ns) : 0);
 	return 0;
 }
 
@@ -464,7 +466,9 @@ static int check_selection(struct options *options, char *error, size_t size)
 		options->all = true;
 	if (options->all)
 		return 0;
-	snprintf(error, size, "nothing is selected (expected --pid, --name, --regex, --user, --cgroup, --rule, --all or -- COMMAND; see --help)");
+	snprintf(error, size,
+		 "nothing is selected (expected --pid, --name, --regex, --user, --cgroup, --rule, --all or -- COMMAND; "
+		 "see --help)");
 	return -EINVAL;
 }
 

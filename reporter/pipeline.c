@@ -196,7 +196,8 @@ static int note_process(struct pipeline *pipeline, const struct row *row, bool s
 		int err = processes_seen(pipeline->processes, row->tgid, row->time_ns, selected);
 
 		if (!err && pipeline->select->cgroup_count)
-			processes_set_cgroup(pipeline->processes, row->tgid, select_cgroup(pipeline->select, row->cgroup));
+			processes_set_cgroup(pipeline->processes, row->tgid,
+					     select_cgroup(pipeline->select, row->cgroup));
 		if (!err && row->tid == row->tgid)
 			processes_identify(pipeline->processes, row->tgid, row->start_time_ns, row->ppid);
 		return err;
@@ -246,7 +247,8 @@ static int judge_event(struct pipeline *pipeline, const struct event *event, boo
 			return err;
 		processes_identify(pipeline->processes, event->tgid, event->start_time_ns, 0);
 		/* it begins where its creator is; threads of that are not known here, and then its first row decides */
-		processes_set_cgroup(pipeline->processes, event->tgid, processes_in_cgroup(pipeline->processes, event->other_tid));
+		processes_set_cgroup(pipeline->processes, event->tgid,
+				     processes_in_cgroup(pipeline->processes, event->other_tid));
 		return 0;
 	}
 	if (event->renamed)

@@ -12,8 +12,8 @@
 #include "top.h"
 
 /**
- * `cpu` is the pipeline of --cpu stat and top, which may be `pipeline`. `top` has been prepared if the options want it. Returns the exit status (exit_status.h, or that of the command). What
- * went wrong has been logged.
+ * `cpu` is the pipeline of --cpu stat and top, which may be `pipeline`; `top` has been prepared if the options want it.
+ * Returns the exit status (exit_status.h, or that of the command). What went wrong has been logged.
  */
 int report_run(const struct options *options, struct pipeline *pipeline, struct pipeline *cpu, struct launch *launch,
 	       struct top *top);

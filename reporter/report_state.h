@@ -74,7 +74,7 @@ int report_release_command(struct report *report);
 /** The time that was asked for begins. */
 void report_start_duration(struct report *report);
 
-/** A source has its baseline. If all have, the command goes. Returns 0 or a negative errno, after the report has been ended. */
+/** A source has its baseline. If all have, the command goes. Returns as report_release_command(). */
 int report_has_baseline(struct report *report);
 
 /* --- conversation.c */

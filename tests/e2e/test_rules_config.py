@@ -6,7 +6,7 @@ import signal
 import socket
 
 import wire
-from harness import BOB, NOBODY, NS, Stat, Test, keyed
+from harness import BOB, NOBODY, NS, ROOT, Stat, Test, keyed
 from rules import IDLE, KNOWN_APPS, RULES, RuleTest, named, varints
 
 
@@ -214,7 +214,8 @@ class Configuration(Test):
             self.ticks_without(reporter, first.pid, witness.pid)
 
     def test_64_watches(self):
-        """One more is refused, and nobody else notices; those that are alike share one; what is given up can be had again."""
+        """One more is refused, and nobody else notices; those that are alike share one; what is given up can be had again.
+        Asked for by root, whose requests are never made to wait."""
         self.server = self.collector(config={"rules": {f"r{i}": {"comm": f"rule-{i}"} for i in range(65)}})
         target = self.workload(named("rule-0"), "-c", IDLE)
         first = self.reporter("-i", "0.2", "-m", "task", "-r", "r0")  # a subscription of another interval, but the same watch
@@ -222,13 +223,13 @@ class Configuration(Test):
         clients, feeds = [], {}
         for i in range(64):
             if i % 16 == 0:  # as many as a connection may have
-                clients.append(wire.Client.as_user(self.server.socket, NOBODY))
+                clients.append(wire.Client.as_user(self.server.socket, ROOT))
                 self.addCleanup(clients[-1].close)
                 clients[-1].greet()
             clients[-1].send(wire.subscribe(i, rules=[f"r{i}"], interval_ns=NS // 2))
             feeds[i] = clients[-1].receive_until(wire.SUBSCRIBED)[2][0]
         self.assertEqual(len(set(feeds.values())), 64)
-        extra = wire.Client.as_user(self.server.socket, NOBODY)
+        extra = wire.Client.as_user(self.server.socket, ROOT)
         self.addCleanup(extra.close)
         extra.greet()
         for _ in range(3):
