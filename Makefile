@@ -123,7 +123,7 @@ check: unit-tests
 	@for t in $(UNIT_TESTS); do $$t || exit 1; done
 
 asan:
-	$(Q)$(MAKE) B=$(B)/asan SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' all unit-tests
+	$(Q)$(MAKE) B=$(B)/asan SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' all unit-tests workloads
 
 # libFuzzer needs everything compiled by clang with its instrumentation, so the few files are compiled again.
 $(B)/fuzz/fuzz_frames: common/frame.c common/wire.c common/arena.c common/metric.c common/str.c $(B)/gen/taskmon.pb-c.c

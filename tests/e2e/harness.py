@@ -5,12 +5,14 @@ of what they write, and conditions to wait for. Python's own library only: the t
 Every process started here is ended and checked at the end of its test. Nothing sleeps for a fixed time to
 synchronise: `wait_until` polls a condition, and its time limit only bounds a test that fails.
 
-TASKMON_BUILD  the directory of the programs (default: build/ of this tree)
+TASKMON_BUILD  the directory of the programs (default: build/ of this tree). Programs with sanitizers, build/asan, are
+               asked to end rather than killed, so that leaks are found, and a report of one fails its test
 TASKMON_SLOW   factor on all time limits, for emulated machines (default 1)
 """
 import csv
 import ctypes
 import fnmatch
+import functools
 import io
 import json
 import os
@@ -34,6 +36,7 @@ GROUP = 100_009 + 10 * os.getpid()  # stands for the group whose members see eve
 ROOT = 0
 
 NS = 1_000_000_000
+SANITIZER_STATUS = 99  # exit status of a program that a sanitizer has stopped, or that leaks
 CLK_TCK = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -87,6 +90,13 @@ def run_dir():
             shutil.copy(path, bin_dir)
             os.chmod(os.path.join(bin_dir, os.path.basename(path)), 0o755)
     return _run_dir
+
+
+@functools.lru_cache(maxsize=None)
+def sanitized():
+    """Are the programs built with sanitizers?"""
+    with open(os.path.join(BUILD, "taskmon-collector"), "rb") as f:
+        return b"__asan_init" in f.read()
 
 
 def program(name):
@@ -174,6 +184,10 @@ class Canary(threading.Thread):
         return max([s for at, s in cls._only.late if begin - NS / 2 <= at <= end + NS], default=0)
 
 
+SANITIZER_OPTIONS = {"ASAN_OPTIONS": f"exitcode={SANITIZER_STATUS}:detect_stack_use_after_return=1",
+                     "UBSAN_OPTIONS": f"exitcode={SANITIZER_STATUS}:print_stacktrace=1"} if sanitized() else {}
+
+
 class Process:
     """A child with its output in files, in a session of its own so that it can be ended with all it started."""
 
@@ -186,7 +200,7 @@ class Process:
         with open(self.out_path, "wb") as out, open(self.err_path, "wb") as err:
             self.popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=stdout or out, stderr=stderr or err, cwd=cwd or self.dir,
                                           user=user, group=user, extra_groups=list(groups), start_new_session=True,
-                                          env={"PATH": "/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin", "HOME": self.dir})
+                                          env={"PATH": "/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin", "HOME": self.dir, **SANITIZER_OPTIONS})
         self.pid = self.popen.pid
 
     @property
@@ -226,11 +240,24 @@ class Process:
         return " ".join(os.fsdecode(a) for a in self.argv)
 
     def close(self):
+        if SANITIZER_OPTIONS and self.status is None and self.argv[0].startswith(program("taskmon-")):
+            self.end_with_leak_check()
         try:
             os.killpg(self.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             pass
         self.popen.wait()
+        if self.status == SANITIZER_STATUS or re.search("Sanitizer|runtime error: ", self.stderr):
+            raise AssertionError(f"a sanitizer reports {self}: {self.stderr}")
+
+    def end_with_leak_check(self):
+        """What is killed leaks nothing that could be seen."""
+        try:
+            self.resume()
+            self.kill(signal.SIGINT)
+            self.popen.wait(10 * SLOW)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            pass
 
 
 class Workload(Process):
