@@ -113,7 +113,7 @@ class Three(Test):
         self.assertEqual({r.pid for r in twin.cpu()}, {alices.pid})
         self.assertEqual({r.pid for r in stopped.cpu()}, {alices.pid})
         self.assertEqual({r.pid for r in bob.cpu()}, {bobs.pid})
-        self.assertLessEqual({r.pid for r in slow.cpu()}, {bobs.pid, bob.pid, slow.pid})
+        self.assertLessEqual({r.pid for r in slow.cpu() if r.comm != "taskmon-report"}, {bobs.pid})
         self.assertIn(bobs.pid, {r.pid for r in slow.cpu()})
 
         # The others miss nothing.
