@@ -8,6 +8,7 @@ synchronise: `wait_until` polls a condition, and its time limit only bounds a te
 TASKMON_BUILD  the directory of the programs (default: build/ of this tree). Programs with sanitizers, build/asan, are
                asked to end rather than killed, so that leaks are found, and a report of one fails its test
 TASKMON_SLOW   factor on all time limits, for emulated machines (default 1)
+TASKMON_GUEST  set in a machine that is there for these tests only
 """
 import csv
 import ctypes
@@ -28,6 +29,7 @@ import unittest
 ROOT_DIR = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("TASKMON_BUILD") or os.path.join(ROOT_DIR, "build")
 SLOW = float(os.environ.get("TASKMON_SLOW", "1"))
+GUEST = "TASKMON_GUEST" in os.environ
 
 # Users that own nothing else on the machine, not even what another run of these tests has started.
 NOBODY = 65534
