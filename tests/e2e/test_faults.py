@@ -127,10 +127,10 @@ class Storms(Service):
 class Crowd(Service):
     """64 reporters of which 8 are stopped until their queues have overflowed."""
 
-    REPORTERS, STOPPED, THREADS = 64, 8, 307
+    REPORTERS, STOPPED, THREADS = 64, 8, 601
 
     def test_the_others_miss_nothing(self):
-        self.service = self.collector({"queue_bytes": 65536})
+        self.service = self.collector({"queue_bytes": 98304})
         sleeper = self.workload("sleepers", str(self.THREADS))
         sleeper.fact("ready")
         narrow = ("-i", "0.2", "-m", "cpu", "-p", str(sleeper.pid))
