@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What the design says of faults, each forced: whoever is hit is told, and everybody else notices nothing."""
 import concurrent.futures
+import json
 import os
 import random
 import resource
 import signal
 import subprocess
+import threading
 import time
 import unittest
 
 import maps
 import memory
+import noise
 import wire
-from harness import GUEST, NS, ROOT, SLOW, Collector, SharedCollector, Test, json_lines, keyed, read_csv, sanitized, wall_ns
+from harness import ALICE, BOB, GUEST, NS, ROOT, SLOW, Collector, SharedCollector, Test, json_lines, keyed, read_csv, sanitized, wall_ns
 
 ALL = "task_fork_count,task_exec_count,task_thread_create_count"
 
@@ -60,6 +63,50 @@ class NoMemory(Service):
         self.assertEqual(len(reporter.cpu(Ticks="END")), begun + 1)
         self.assertEqual(len(reporter.events(event="exit")), begun + 1)
         self.assertSameInJson(reporter, path)
+
+
+class Together(Service):
+    """A task begins while a pass judges it: two programs make its state at the same moment."""
+
+    FORKS = 7001
+
+    def judge(self, pid, done):
+        client = wire.Client(self.socket(), timeout=30 * SLOW)
+        client.greet()
+        while not done.is_set():
+            client.send(wire.subscribe(pids=[pid], threads=True))
+            feed = client.receive_until(wire.SUBSCRIBED)[2][0]
+            client.send(wire.frame(wire.UNSUBSCRIBE, wire.field(1, feed)))
+            self.passes += client.receive_until(wire.UNSUBSCRIBED) is not None
+        client.close()
+
+    def test_none_is_lost(self):
+        self.service, self.passes = self.collector(), 0
+        forks = [self.workload("forks", str(self.FORKS)) for _ in range(2)]
+        pids = [work.fact("pid") for work in forks]
+        reporters = [self.reporter("-t", "--children", "-i", "1", "-m", "cpu", "-p", str(pid)) for pid in pids]
+        for reporter in reporters:
+            self.until(reporter.cpu, "it watches")
+        done = threading.Event()
+        judges = [threading.Thread(target=self.judge, args=(os.getpid(), done)) for _ in range(2)]
+        for thread in judges:
+            thread.start()
+        try:
+            for work in forks:
+                work.kill(signal.SIGUSR1)
+            for work in forks:
+                self.until(lambda w=work: w.facts().get("forks") == self.FORKS, "all forks")
+        finally:
+            done.set()
+            for thread in judges:
+                thread.join()
+        self.assertGreater(self.passes, 100)
+        for work, reporter in zip(forks, reporters):
+            work.end()
+            self.assertEqual(reporter.wait(), 0, reporter.stderr)
+            self.assertLessEqual(set(reporter.losses()), {"skipped"})
+            self.assertEqual(len(reporter.events(event="fork")), self.FORKS)
+            self.assertEqual(len(reporter.cpu(Ticks="END")), self.FORKS + 1)
 
 
 class Skipped(Service):
@@ -376,3 +423,65 @@ class Clock(SharedCollector):
         for earlier, later in zip(samples, samples[1:]):
             self.assertLessEqual(earlier["task_on_cpu_ns"], later["task_on_cpu_ns"])
             self.assertLessEqual(earlier["task_off_cpu_ns"], later["task_off_cpu_ns"])
+
+
+class Noise(Service):
+    """Fuzzed frames to a live collector: who keeps the protocol notices nothing. tests/fuzz/live sends many more."""
+
+    FRAMES, SENDERS = 20011, 1
+
+    def begin_noise(self, sleeper):
+        """Its processes: id -> the file of its figures."""
+        outs = [os.path.join(self.out_dir(), "figures") for _ in range(self.SENDERS)]
+        return {noise.start(self.socket(), 101 + i, self.FRAMES // self.SENDERS, [sleeper.pid] * 2, ALICE, out): out for i, out in enumerate(outs)}
+
+    def test_nobody_notices_it(self):
+        self.service = self.collector()
+        alices = self.workload("sleepers", "3", user=ALICE)
+        churn = self.workload("churn", "3", "7", "23")
+        alices.fact("ready"), churn.fact("pid")
+        path = os.path.join(self.out_dir(), "out.json")
+        threads = self.reporter("-t", "-i", "0.2", "-m", "cpu,task", "--json", path, "-p", str(churn.pid))
+        processes = self.reporter("-i", "0.5", "-m", "cpu,task", "-p", str(churn.pid))
+        everything = self.reporter("-i", "1", "-m", "cpu", "-a", user=BOB)
+        counting = wire.Client(self.socket(), timeout=30 * SLOW)
+        self.addCleanup(counting.close)
+        counting.greet()
+        counting.send(wire.subscribe(pids=[churn.pid], metrics=[0]))
+        self.until(lambda: threads.task() and processes.task(), "both watch")
+        before = processes.task()[0]
+
+        senders, rounds, ticks, self.figures = self.begin_noise(alices), 0, [], []
+        while senders:
+            for pid in list(senders):
+                if os.waitpid(pid, os.WNOHANG) != (0, 0):
+                    with open(senders.pop(pid), encoding="ascii") as f:
+                        self.figures.append(json.loads(f.read()))
+            rounds += 1
+            churn.step("round", rounds)
+            ticks += counting.ticks()
+        seen = len(processes.task())
+        self.until(lambda: len(processes.task()) > seen + 2, "it goes on")
+        ticks += counting.ticks()
+        churn.end()
+        self.assertEqual((threads.wait(), processes.wait()), (0, 0), threads.stderr + processes.stderr)
+        everything.kill(signal.SIGINT)
+        self.assertEqual(everything.wait(), 0, everything.stderr)
+        self.assertIsNone(self.service.status, self.service.stderr)
+
+        self.assertGreater(sum(f["frames"] for f in self.figures), 0.99 * self.FRAMES)
+        self.assertGreater(sum(f["subscribed"] for f in self.figures), self.FRAMES / 100)
+        self.assertEqual(ticks, list(range(len(ticks))))
+        for reporter in threads, processes, everything:
+            self.assertLessEqual(set(reporter.losses()), {"skipped"})
+        skipped = threads.losses().get("skipped", 0)
+        last = processes.task()[-1]
+        self.assertTrue(last.end)
+        self.assertEqual(last["task_syscr_count"] - before["task_syscr_count"], rounds * 3 * 7 * 23)
+        ends = [row for row in threads.task() if row.end and row["tid"] != churn.pid]
+        self.assertEqual(len(ends), rounds * 3 * 7)
+        self.assertEqual({row["task_syscr_count"] for row in ends} if not skipped else {23}, {23})
+        with open(path, encoding="utf-8") as f:
+            samples = [s for s in json_lines(f.read()) if s["type"] == "sample" and s["tid"] == churn.pid]
+        self.assertNoTickMissing([wall_ns(s["tick"]) for s in samples], 0.2)
+        self.ticks = len(ticks)
