@@ -16,6 +16,7 @@ import memory
 import noise
 import wire
 from harness import ALICE, BOB, GUEST, NS, ROOT, SLOW, Collector, SharedCollector, Test, json_lines, keyed, read_csv, sanitized, wall_ns
+from netns import SocketTest
 
 ALL = "task_fork_count,task_exec_count,task_thread_create_count"
 
@@ -63,6 +64,25 @@ class NoMemory(Service):
         self.assertEqual(len(reporter.cpu(Ticks="END")), begun + 1)
         self.assertEqual(len(reporter.events(event="exit")), begun + 1)
         self.assertSameInJson(reporter, path)
+
+
+class NoRoomForSockets(SocketTest):
+    def test_their_use_is_counted(self):
+        """What the kernel does not let us keep with a socket, and so count of its packets, is told."""
+        namespace = self.namespace()
+        try:
+            namespace.set("core/optmem_max", 1)
+        except FileNotFoundError:
+            self.skipTest("a namespace has no such limit of its own before Linux 6.7")
+        talk = self.talk(namespace, "socket inet dgram bind 127.0.0.1 wait " + "socket inet dgram connect 127.0.0.1 0 send 1 7 " * 23)
+        reporter = self.follow(talk.pid)
+        self.go(talk)
+        losses = self.until(reporter.losses, "its losses")
+        talk.end()
+        self.assertEqual(reporter.wait(), 0, reporter.stderr)
+        losses = reporter.losses()
+        self.assertEqual(set(losses) - {"skipped"}, {"table_full"})
+        self.assertGreaterEqual(losses["table_full"], 23 - losses.get("skipped", 0))
 
 
 class Together(Service):
