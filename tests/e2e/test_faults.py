@@ -5,6 +5,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import threading
@@ -15,7 +16,7 @@ import maps
 import memory
 import noise
 import wire
-from harness import ALICE, BOB, GUEST, NS, ROOT, SLOW, Collector, SharedCollector, Test, json_lines, keyed, read_csv, sanitized, wall_ns
+from harness import ALICE, BOB, GUEST, NOBODY, NS, ROOT, SLOW, Collector, Reporter, SharedCollector, Test, json_lines, keyed, read_csv, sanitized, wall_ns
 from netns import SocketTest
 
 ALL = "task_fork_count,task_exec_count,task_thread_create_count"
@@ -507,3 +508,71 @@ class Noise(Service):
         times = [wall_ns(s["tick"]) for s in samples]
         self.assertGreater(len(times), (times[-1] - times[0]) / NS / 0.2 / 2)
         self.ticks, self.longest_ns = len(times), max(later - earlier for earlier, later in zip(times, times[1:]))
+
+
+class Churn(Service):
+    """Processes, threads and reporters come and go and rules change, round after round. tests/bench/soak goes on for minutes."""
+
+    WARM_UP, ROUNDS = 3, 4
+    GROWTH_KB = 400 * (20 if sanitized() else 1)  # freed memory is kept for a while there
+    RULES = ({"first": {"comm": ["churn"]}, "both": {"comm": ["forks", "storm*"], "children": True}},
+             {"first": {"argv": ["churn", "7"]}, "both": {"any": [{"comm": ["forks"]}, {"comm": ["storm"]}], "children": True}})
+
+    def begin(self):
+        self.service = self.collector({"rules": self.RULES[0]})
+        self.config = self.service.argv[self.service.argv.index("-c") + 1]
+        self.forks, self.churn, self.storm = (self.workload(*words) for words in (("forks", "101"), ("churn", "3", "7", "23"),
+                                                                                  ("storm", "4", "53", "23")))
+        for work in self.forks, self.churn, self.storm:
+            work.fact("pid")
+        self.stays = self.reporter("-a", "-t", "-i", "0.5", "-m", "cpu,task", "--rotate-bytes", "1M", "--keep", "1", user=ROOT)
+        self.until(self.stays.cpu, "it watches")
+        self.rounds = 0
+
+    def visit(self, *args, sig=None):
+        """A reporter that comes, sees something and goes."""
+        reporter = Reporter("-i", "0.1", "--json", "-", *args, user=NOBODY, socket=self.socket())
+        try:
+            self.until(lambda: '"sample"' in reporter.stdout, lambda: f"a row of {args}: {reporter.stderr}")
+            if sig:
+                reporter.kill(sig)
+            self.assertEqual(reporter.wait(), -sig if sig == signal.SIGKILL else 0, reporter.stderr)
+        finally:
+            reporter.close()
+            shutil.rmtree(reporter.dir)
+
+    def round(self):
+        self.rounds += 1
+        for work in self.forks, self.churn, self.storm:
+            work.kill(signal.SIGUSR1)
+        self.visit("-n", "churn", "-t", "-d", "0.3")
+        with open(self.config, "w", encoding="utf-8") as f:
+            json.dump({"rules": self.RULES[self.rounds % 2]}, f)
+        self.service.kill(signal.SIGHUP)
+        self.until(lambda: self.service.stderr.count("reloaded") == self.rounds, "it reads its rules again")
+        self.visit("-r", "first", "-r", "both", "--metrics", "all", sig=signal.SIGKILL)
+        self.visit("-p", f"{self.storm.pid},{self.forks.pid}", "--children", "-m", "net,cpu,task", sig=signal.SIGINT)
+        client = wire.Client(self.socket())
+        client.greet()
+        client.send(wire.subscribe(pids=[self.churn.pid])[:-2])
+        client.close()
+        for work, key, value in ((self.forks, "forks", 101 * self.rounds), (self.churn, "round", self.rounds), (self.storm, "storms", self.rounds)):
+            self.until(lambda w=work, k=key, v=value: w.facts().get(k) == v, f"{key}={value}")
+
+    @staticmethod
+    def used(process):
+        """(kB of memory, descriptors)."""
+        return keyed(f"/proc/{process.pid}/status")["VmRSS"], len(os.listdir(f"/proc/{process.pid}/fd"))
+
+    def test_memory_and_descriptors_stay(self):
+        self.begin()
+        for _ in range(self.WARM_UP):
+            self.round()
+        before = [self.used(p) for p in (self.service, self.stays)]
+        for _ in range(self.ROUNDS):
+            self.round()
+        for process, (rss, fds) in zip((self.service, self.stays), before):
+            self.until(lambda p=process, n=fds: self.used(p)[1] <= n, f"descriptors of {process}: {fds} before")
+            self.assertLess(self.used(process)[0], rss + self.GROWTH_KB, process)
+        self.assertIsNone(self.stays.status, self.stays.stderr)
+        self.assertLessEqual(set(self.stays.losses()), {"skipped"})
