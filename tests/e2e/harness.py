@@ -511,6 +511,16 @@ def read_csv(path):
     return [dict(zip(rows[0], row)) for row in rows[1:]]
 
 
+def json_losses(path):
+    """cause -> count, summed over the loss lines of a file of JSON Lines."""
+    total = {}
+    with open(path, encoding="utf-8") as f:
+        for line in json_lines(f.read()):
+            if line["type"] == "loss":
+                total[line["cause"]] = total.get(line["cause"], 0) + line["count"]
+    return total
+
+
 def json_lines(text):
     """Complete lines of JSON Lines."""
     return [json.loads(line) for line in text[:text.rfind("\n") + 1].splitlines()]

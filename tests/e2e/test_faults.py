@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -16,8 +17,12 @@ import maps
 import memory
 import noise
 import wire
-from harness import ALICE, BOB, GUEST, NOBODY, NS, ROOT, SLOW, Collector, Reporter, SharedCollector, Test, json_lines, keyed, read_csv, sanitized, wall_ns
+from harness import ALICE, BOB, GUEST, NOBODY, NS, ROOT, SLOW, Collector, Reporter, SharedCollector, Test, json_lines, json_losses, keyed, read_csv, sanitized, wall_ns
 from netns import SocketTest
+
+def kernel():
+    return tuple(int(re.match("[0-9]*", n).group()) for n in os.uname().release.split(".")[:2])
+
 
 ALL = "task_fork_count,task_exec_count,task_thread_create_count"
 
@@ -26,27 +31,19 @@ class Service(Test):
     def socket(self):
         return self.service.socket
 
-    def assertSameInJson(self, reporter, path):
-        """The loss lines say what the loss rows say."""
-        told = {}
-        with open(path, encoding="utf-8") as f:
-            for line in json_lines(f.read()):
-                if line["type"] == "loss":
-                    told[line["cause"]] = told.get(line["cause"], 0) + line["count"]
-        self.assertEqual(told, reporter.losses())
-
 
 class NoMemory(Service):
     """The kernel gives no memory for the state of a task."""
 
-    FORKS = 3001
+    FORKS = 1009
 
+    @unittest.skipIf(kernel() < (6, 4), "before Linux 6.4 it comes from the kernel's reserve, which no cgroup limits")
     @unittest.skipIf(memory.cause_of_skip(), memory.cause_of_skip() or "")
     def test_tasks_without_state_are_counted(self):
         group = memory.MemoryGroup()
         self.addCleanup(group.close)
         self.service = service = self.collector(prefix=group.prefix())
-        forks = self.workload("forks", str(self.FORKS))
+        forks = self.workload("forks", str(self.FORKS), "together")
         forks.fact("pid")
         path = os.path.join(self.out_dir(), "out.json")
         reporter = self.reporter("--children", "-i", "0.5", "-m", "cpu", "--json", path, "-p", str(forks.pid))
@@ -64,7 +61,7 @@ class NoMemory(Service):
         self.assertEqual(losses, {"state_full": 2 * self.FORKS - begun})
         self.assertEqual(len(reporter.cpu(Ticks="END")), begun + 1)
         self.assertEqual(len(reporter.events(event="exit")), begun + 1)
-        self.assertSameInJson(reporter, path)
+        self.assertEqual(json_losses(path), reporter.losses())
 
 
 class NoRoomForSockets(SocketTest):
@@ -89,7 +86,7 @@ class NoRoomForSockets(SocketTest):
 class Together(Service):
     """A task begins while a pass judges it: two programs make its state at the same moment."""
 
-    FORKS = 7001
+    FORKS = 503 if GUEST else 7001
 
     def judge(self, pid, done):
         client = wire.Client(self.socket(), timeout=30 * SLOW)
@@ -121,7 +118,7 @@ class Together(Service):
             done.set()
             for thread in judges:
                 thread.join()
-        self.assertGreater(self.passes, 100)
+        self.assertGreater(self.passes, 10)
         for work, reporter in zip(forks, reporters):
             work.end()
             self.assertEqual(reporter.wait(), 0, reporter.stderr)
@@ -153,13 +150,13 @@ class Skipped(Service):
             self.assertNotIn("skipped", reporter.losses())
             self.skipTest(f"Linux {os.uname().release} has skipped no program")
         self.until(lambda: reporter.losses().get("skipped", 0) == self.misses(), lambda: f"{reporter.losses()}, {self.misses()}")
-        self.assertSameInJson(reporter, path)
+        self.assertEqual(json_losses(path), reporter.losses())
 
 
 class Storms(Service):
     """A fork bomb, a thread storm and an exec storm at once: each figure is attributed to its own process."""
 
-    DEPTH, THREADS, EXECS = 9, 4001, 401
+    DEPTH, THREADS, EXECS = (6, 503, 53) if GUEST else (9, 4001, 401)
 
     def test_all_at_once(self):
         self.service = self.collector()
