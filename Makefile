@@ -139,7 +139,7 @@ REPORTER_BUT_MAIN := $(FAKES) $(filter-out reporter/main.c,$(wildcard reporter/*
 $(B)/fuzz/fuzz_report_frames: $(REPORTER_BUT_MAIN)
 $(B)/fuzz/fuzz_report_options: $(REPORTER_BUT_MAIN)
 # The collector, too, but for what needs a kernel: public functions of these files do nothing, unless fake_kernel.c has them.
-FUZZ_LEFT_OUT := $(addprefix collector/,doctor.c hooks.c kernel.c main.c notify.c options.c smaps.c)
+FUZZ_LEFT_OUT := $(wildcard $(addprefix collector/,doctor.c hooks.c kernel.c main.c notify.c options.c privilege.c smaps.c))
 $(B)/fuzz/stubs.c: $(FUZZ_LEFT_OUT:%.c=$(B)/%.o)
 	@mkdir -p $(@D)
 	$(Q)nm -g --defined-only $^ | awk '$$2 == "T" && $$3 != "main" { print "__attribute__((weak)) long " $$3 "(void) { return 0; }" }' \
@@ -152,9 +152,9 @@ $(B)/fuzz/fuzz_collector_proc: FUZZ_LINK := -Wl,--wrap=open,--wrap=readdir
 $(B)/fuzz/fuzz_smaps: collector/rollup.c collector/access.c
 $(B)/fuzz/%: tests/fuzz/%.c | $(B)/gen/taskmon.pb-c.h
 	@mkdir -p $(@D)
-	$(call say,FUZZ,$<)$(CLANG) $(ALL_CFLAGS) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+	$(call say,FUZZ,$<)$(CLANG) $(ALL_CFLAGS) $(call pkg_cflags,$(COLLECTOR_PKGS)) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		-I$(if $(findstring fuzz_report_,$@),reporter,collector) \
-		-o $@ $(filter %.c,$^) $(call pkg_libs,$(COMMON_PKGS) libcjson popt) -lm $(FUZZ_LINK)
+		-o $@ $(filter %.c,$^) $(call pkg_libs,$(COLLECTOR_PKGS)) -lm $(FUZZ_LINK)
 fuzz: $(FUZZERS)
 
 # Of thresholds, without root.
