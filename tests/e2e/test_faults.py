@@ -56,11 +56,16 @@ class NoMemory(Service):
         forks.end()
         self.assertEqual(reporter.wait(), 0, reporter.stderr)
         losses, begun = reporter.losses(), len(reporter.events(event="fork"))
+        skipped = losses.pop("skipped", 0)  # on 7.x; then all tasks are judged again, and what has no memory counts again
+        self.assertEqual(list(losses), ["state_full"])
         self.assertGreater(losses["state_full"], 0)
-        self.assertGreaterEqual(begun, self.FORKS)  # those with memory
-        self.assertEqual(losses, {"state_full": 2 * self.FORKS - begun})
-        self.assertEqual(len(reporter.cpu(Ticks="END")), begun + 1)
-        self.assertEqual(len(reporter.events(event="exit")), begun + 1)
+        self.assertGreaterEqual(begun, self.FORKS - skipped)  # those with memory
+        if skipped:
+            self.assertGreaterEqual(losses["state_full"], 2 * self.FORKS - begun - skipped)
+        else:
+            self.assertEqual(losses["state_full"], 2 * self.FORKS - begun)
+            self.assertEqual(len(reporter.cpu(Ticks="END")), begun + 1)
+            self.assertEqual(len(reporter.events(event="exit")), begun + 1)
         self.assertEqual(json_losses(path), reporter.losses())
 
 
@@ -130,15 +135,18 @@ class Together(Service):
 class Skipped(Service):
     """7.x can preempt programs, and then skips them."""
 
+    METRICS = "task_syscall_count,task_switch_offcpu_time_max,task_fork_count,task_signal_count"
+
     def misses(self):
-        return sum(int(info["recursion_misses"]) for info in self.service.fdinfo() if "recursion_misses" in info)
+        """The kernel's count; a program can have several descriptors."""
+        return sum({info["prog_id"]: int(info["recursion_misses"]) for info in self.service.fdinfo() if "recursion_misses" in info}.values())
 
     def test_the_kernels_own_count_is_told(self):
         self.service = self.collector()
         storm = self.workload("storm", "5", "101", "53")
         storm.fact("pid")
         path = os.path.join(self.out_dir(), "out.json")
-        reporter = self.reporter("--children", "-i", "0.5", "-m", "task", "--metrics", "all", "--json", path, "-p", str(storm.pid))
+        reporter = self.reporter("--children", "-i", "0.5", "-m", "task", "--metrics", self.METRICS, "--json", path, "-p", str(storm.pid))
         self.until(reporter.task, "it watches")
         for i in range(1, 8):
             storm.step("storms", i)
@@ -511,7 +519,7 @@ class Churn(Service):
     """Processes, threads and reporters come and go and rules change, round after round. tests/bench/soak goes on for minutes."""
 
     WARM_UP, ROUNDS = 3, 4
-    GROWTH_KB = 400 * (20 if sanitized() else 1)  # freed memory is kept for a while there
+    GROWTH_KB = 400 if not sanitized() else 1 << 20  # what is freed is kept there, to catch its use
     RULES = ({"first": {"comm": ["churn"]}, "both": {"comm": ["forks", "storm*"], "children": True}},
              {"first": {"argv": ["churn", "7"]}, "both": {"any": [{"comm": ["forks"]}, {"comm": ["storm"]}], "children": True}})
 
