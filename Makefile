@@ -133,7 +133,7 @@ check: unit-tests
 	@for t in $(UNIT_TESTS); do $$t || exit 1; done
 
 asan:
-	$(Q)$(MAKE) B=$(B)/asan SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' all unit-tests
+	$(Q)$(MAKE) B=$(B)/asan SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' all unit-tests workloads
 
 # libFuzzer needs everything compiled by clang with its instrumentation, so the few files are compiled again.
 $(B)/fuzz/fuzz_frames: common/frame.c common/wire.c common/arena.c common/metric.c common/str.c reporter/why.c \
@@ -146,12 +146,29 @@ $(B)/fuzz/fuzz_collector_rules: $(addprefix collector/,rule.c rule_term.c rule_c
 	common/json_file.c common/metric.c common/str.c
 $(B)/fuzz/fuzz_report_proc_stat: reporter/proc_stat.c
 $(B)/fuzz/fuzz_report_top: reporter/top_output.c
+# The whole of a program but what is above its loop and below its sockets.
+FAKES := tests/fuzz/fake_uv.c tests/fuzz/fake_log.c
+FUZZ_COMMON := $(filter-out common/log.c,$(wildcard common/*.c)) $(B)/gen/taskmon.pb-c.c
+REPORTER_BUT_MAIN := $(FAKES) $(filter-out reporter/main.c,$(wildcard reporter/*.c)) $(FUZZ_COMMON)
+$(B)/fuzz/fuzz_report_frames: $(REPORTER_BUT_MAIN)
+$(B)/fuzz/fuzz_report_options: $(REPORTER_BUT_MAIN)
+# The collector, too, but for what needs a kernel: public functions of these files do nothing, unless fake_kernel.c has them.
+FUZZ_LEFT_OUT := $(wildcard $(addprefix collector/,doctor.c hooks.c kernel.c main.c notify.c options.c privilege.c smaps.c))
+$(B)/fuzz/stubs.c: $(FUZZ_LEFT_OUT:%.c=$(B)/%.o)
+	@mkdir -p $(@D)
+	$(Q)nm -g --defined-only $^ | awk '$$2 == "T" && $$3 != "main" { print "__attribute__((weak)) long " $$3 "(void) { return 0; }" }' \
+		| sed '1i #pragma clang diagnostic ignored "-Wmissing-prototypes"' > $@
+COLLECTOR_BUT_KERNEL := $(FAKES) tests/fuzz/fake_kernel.c $(B)/fuzz/stubs.c $(FUZZ_COMMON) \
+	$(filter-out $(FUZZ_LEFT_OUT),$(wildcard collector/*.c))
+$(B)/fuzz/fuzz_collector_frames: $(COLLECTOR_BUT_KERNEL)
+$(B)/fuzz/fuzz_collector_proc: $(COLLECTOR_BUT_KERNEL)
+$(B)/fuzz/fuzz_collector_proc: FUZZ_LINK := -Wl,--wrap=open,--wrap=readdir
 $(B)/fuzz/fuzz_smaps: collector/rollup.c collector/access.c
 $(B)/fuzz/%: tests/fuzz/%.c | $(B)/gen/taskmon.pb-c.h
 	@mkdir -p $(@D)
-	$(call say,FUZZ,$<)$(CLANG) $(ALL_CFLAGS) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+	$(call say,FUZZ,$<)$(CLANG) $(ALL_CFLAGS) $(call pkg_cflags,$(COLLECTOR_PKGS)) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		-I$(if $(findstring fuzz_report_,$@),reporter,collector) \
-		-o $@ $(filter %.c,$^) $(call pkg_libs,$(COMMON_PKGS) libcjson popt) -lm
+		-o $@ $(filter %.c,$^) $(call pkg_libs,$(COLLECTOR_PKGS)) -lm $(FUZZ_LINK)
 fuzz: $(FUZZERS)
 
 # Of thresholds, without root.

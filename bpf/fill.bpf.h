@@ -378,7 +378,7 @@ static __always_inline void fill_process(struct workspace *space, struct process
 /** The state of a thread for its records; NULL if there is no memory for it. */
 static __always_inline struct thread_state *thread_state_of(struct task_struct *task, u64 watches)
 {
-	struct thread_state *state = bpf_task_storage_get(&threads, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	struct thread_state *state = make_state(&threads, task);
 
 	if (!state) {
 		count_loss(watches, LOSS_STATE_FULL);

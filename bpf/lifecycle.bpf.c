@@ -284,7 +284,7 @@ static __always_inline void hand_over(struct process_state *state, struct task_s
 
 	if (!heir || heir == task)
 		return;
-	copy = bpf_task_storage_get(&processes, heir, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	copy = make_state(&processes, heir);
 	if (!copy) {
 		count_loss(state->watches, LOSS_STATE_FULL);
 		return;

@@ -74,6 +74,14 @@ static __always_inline bool is_process(const struct charge_key *key, struct task
 	return key->tid == (u32)leader->tgid && key->start_time_ns == leader->start_boottime;
 }
 
+/* Made if there is none; NULL if there is no memory. As with make_state(), another CPU may make it at the same moment. */
+static __always_inline struct socket_state *make_socket_state(void *sk)
+{
+	struct socket_state *socket = bpf_sk_storage_get(&sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+
+	return socket ? socket : bpf_sk_storage_get(&sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+}
+
 /*
  * The current task uses the socket: from now on its packets are this process's. `create`: remember it even of a process that
  * nobody watches.
@@ -86,9 +94,12 @@ static __always_inline void use_socket(struct sock *sk, struct task_struct *task
 
 	if (!has_packets(sk))
 		return;
-	socket = bpf_sk_storage_get(&sockets, sk, NULL, create ? BPF_SK_STORAGE_GET_F_CREATE : 0);
-	if (!socket)
+	socket = create ? make_socket_state(sk) : bpf_sk_storage_get(&sockets, sk, NULL, 0);
+	if (!socket) {
+		if (create && state)
+			count_loss(state->watches, LOSS_TABLE_FULL);
 		return;
+	}
 	sent = take_sent(sk, socket);
 	if (!is_process(&socket->process, task->group_leader)) {
 		bool unknown = !socket->process.tid && !socket->foreign;
@@ -247,7 +258,7 @@ int find_listeners(struct bpf_iter__task_file *context)
 	sk = socket ? socket->sk : NULL;
 	if (!sk || sk->sk_protocol != IPPROTO_TCP || sk->__sk_common.skc_state != TCP_LISTEN)
 		return 0;
-	known = bpf_sk_storage_get(&sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	known = make_socket_state(sk);
 	if (!known || known->process.tid)
 		return 0; /* the first of those that share it has it */
 	known->foreign = 1;
@@ -389,7 +400,7 @@ static __always_inline void count_packet(struct __sk_buff *skb, bool sent)
 	sk = bpf_sk_fullsock(sk);
 	if (!sk)
 		return;
-	socket = bpf_sk_storage_get(&sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	socket = make_socket_state(sk);
 	if (!socket)
 		return;
 	if (segments > 1)

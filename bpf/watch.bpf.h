@@ -18,6 +18,18 @@
 
 const volatile u64 ns_per_tick __weak = 10000000; /* of USER_HZ; the collector sets it */
 
+/**
+ * The entry of a task in a task storage, made if there is none; NULL if there is no memory. Where another CPU makes it, or the
+ * task's first one in any map, at the same moment, the kernel gives none (-EEXIST and -EAGAIN of bpf_local_storage_update(),
+ * kernel/bpf/bpf_local_storage.c): the second time it does.
+ */
+static __always_inline void *make_state(void *map, struct task_struct *task)
+{
+	void *state = bpf_task_storage_get(map, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	return state ? state : bpf_task_storage_get(map, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+}
+
 /** The state of the watched process that `task` is a thread of; NULL if nobody watches it. */
 static __always_inline struct process_state *watched(struct task_struct *task)
 {
@@ -144,7 +156,7 @@ static __always_inline struct process_state *apply_verdict(struct task_struct *l
 		return NULL;
 	}
 	if (!state) {
-		state = bpf_task_storage_get(&processes, leader, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+		state = make_state(&processes, leader);
 		if (!state) {
 			count_loss(verdict->watches, LOSS_STATE_FULL);
 			return NULL;

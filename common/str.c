@@ -50,7 +50,7 @@ static bool is_control(const unsigned char *in, size_t length)
 
 size_t str_sanitize(char *out, size_t out_size, const void *bytes, size_t size)
 {
-	const unsigned char *in = bytes, *end = in + size;
+	const unsigned char *in = size ? bytes : (const void *)"", *end = in + size; /* no bytes may be at NULL */
 	size_t used = 0;
 
 	if (out_size == 0)

@@ -29,6 +29,7 @@ static void on_guard(uv_timer_t *timer);
 
 static void connect_link(struct report *report)
 {
+	report->greeted = false;
 	link_open(&report->link, &report->loop, report->options->socket_path, &link_callbacks, report);
 	uv_timer_start(&report->guard, on_guard, ANSWER_MS, 0);
 }
@@ -138,6 +139,7 @@ static int on_welcome(struct report *report, const Taskmon__Frame *message)
 {
 	int err = 0;
 
+	report->greeted = true;
 	source_init(&report->source, message->welcome, report->pipeline);
 	if (!report->in_gap) {
 		subscribe_warn(message->welcome, report->options);
@@ -264,13 +266,19 @@ static int (*const on_frames[])(struct report *report, const Taskmon__Frame *mes
 
 /* --- the link */
 
+/* The Welcome comes first, and once: without it, rows mean nothing. */
+static bool in_order(const struct report *report, size_t body)
+{
+	return body == TASKMON__FRAME__BODY_ERROR || report->greeted == (body != TASKMON__FRAME__BODY_WELCOME);
+}
+
 static int on_link_frame(struct link *link, const Taskmon__Frame *message)
 {
 	struct report *report = link->context;
 	size_t body = (size_t)message->body_case;
 	int err;
 
-	if (body >= sizeof(on_frames) / sizeof(on_frames[0]) || !on_frames[body])
+	if (body >= sizeof(on_frames) / sizeof(on_frames[0]) || !on_frames[body] || !in_order(report, body))
 		return -EPROTO;
 	err = on_frames[body](report, message);
 	if (err && err != -EPROTO)

@@ -226,16 +226,13 @@ static bool is_old(const struct output *output)
 	       monotonic_ns() - output->opened_ns >= output->policy.rotate_ns;
 }
 
-int output_reopen(struct output *output)
+/* What is at the path now, or a new file there. Whole lines only are in the old one. */
+static void open_again(struct output *output)
 {
 	struct stat before, after;
-	bool other;
+	bool other = fstat(output->fd, &before) < 0;
 	int err;
 
-	output_flush(output);
-	if (!output->begun || !output->regular || output->error)
-		return output->error;
-	other = fstat(output->fd, &before) < 0;
 	close(output->fd);
 	err = open_file(output);
 	output->created = false;
@@ -243,14 +240,34 @@ int output_reopen(struct output *output)
 		err = -errno;
 	if (err) {
 		fail(output, err);
-		return err;
+		return;
 	}
 	other = other || before.st_dev != after.st_dev || before.st_ino != after.st_ino;
 	if (other && output->regular && after.st_size > 0)
 		output->error = output_file_check(output->path, output->header);
 	if (!output->error)
 		begin_file(output);
+}
+
+static bool can_open_again(const struct output *output)
+{
+	return output->begun && output->regular && !output->error;
+}
+
+int output_reopen(struct output *output)
+{
+	output_flush(output);
+	if (can_open_again(output))
+		open_again(output);
 	return output->error;
+}
+
+/* Lines in a file that has no name any more are lost, and nobody would notice. */
+static bool is_removed(const struct output *output)
+{
+	struct stat stat;
+
+	return can_open_again(output) && fstat(output->fd, &stat) == 0 && stat.st_nlink == 0;
 }
 
 uint64_t output_total_bytes(const struct output *output)
@@ -351,6 +368,8 @@ void output_mark_complete(struct output *output)
 
 int output_flush(struct output *output)
 {
+	if (is_removed(output))
+		open_again(output);
 	if (output->complete)
 		write_out(output, output->complete);
 	if (is_old(output))

@@ -68,7 +68,7 @@ uint64_t output_total_bytes(const struct output *output);
 /** What was written so far need not wait for the end of its line. */
 void output_mark_complete(struct output *output);
 
-/** Write all complete lines. Returns 0 or the error that there was. */
+/** Write all complete lines, to a new file if somebody has removed this one. Returns 0 or the error that there was. */
 int output_flush(struct output *output);
 
 #endif

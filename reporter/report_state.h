@@ -46,6 +46,7 @@ struct report {
 	struct subscribe_targets targets;
 	enum phase phase;
 	uint32_t feed;
+	bool greeted;        /* on this connection */
 	bool in_gap;         /* from the loss of the connection to the next baseline */
 	uint64_t gap_began_ns; /* uv_hrtime() */
 	uint64_t retry_ms;

@@ -5,12 +5,15 @@ of what they write, and conditions to wait for. Python's own library only: the t
 Every process started here is ended and checked at the end of its test. Nothing sleeps for a fixed time to
 synchronise: `wait_until` polls a condition, and its time limit only bounds a test that fails.
 
-TASKMON_BUILD  the directory of the programs (default: build/ of this tree)
+TASKMON_BUILD  the directory of the programs (default: build/ of this tree). Programs with sanitizers, build/asan, are
+               asked to end rather than killed, so that leaks are found, and a report of one fails its test
 TASKMON_SLOW   factor on all time limits, for emulated machines (default 1)
+TASKMON_GUEST  set in a machine that is there for these tests only
 """
 import csv
 import ctypes
 import fnmatch
+import functools
 import io
 import json
 import os
@@ -26,6 +29,7 @@ import unittest
 ROOT_DIR = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("TASKMON_BUILD") or os.path.join(ROOT_DIR, "build")
 SLOW = float(os.environ.get("TASKMON_SLOW", "1"))
+GUEST = "TASKMON_GUEST" in os.environ
 
 # Users that own nothing else on the machine, not even what another run of these tests has started.
 NOBODY = 65534
@@ -34,6 +38,7 @@ GROUP = 100_009 + 10 * os.getpid()  # stands for the group whose members see eve
 ROOT = 0
 
 NS = 1_000_000_000
+SANITIZER_STATUS = 99  # exit status of a program that a sanitizer has stopped, or that leaks
 CLK_TCK = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -87,6 +92,13 @@ def run_dir():
             shutil.copy(path, bin_dir)
             os.chmod(os.path.join(bin_dir, os.path.basename(path)), 0o755)
     return _run_dir
+
+
+@functools.lru_cache(maxsize=None)
+def sanitized():
+    """Are the programs built with sanitizers?"""
+    with open(os.path.join(BUILD, "taskmon-collector"), "rb") as f:
+        return b"__asan_init" in f.read()
 
 
 def program(name):
@@ -174,6 +186,10 @@ class Canary(threading.Thread):
         return max([s for at, s in cls._only.late if begin - NS / 2 <= at <= end + NS], default=0)
 
 
+SANITIZER_OPTIONS = {"ASAN_OPTIONS": f"exitcode={SANITIZER_STATUS}:detect_stack_use_after_return=1",
+                     "UBSAN_OPTIONS": f"exitcode={SANITIZER_STATUS}:print_stacktrace=1"} if sanitized() else {}
+
+
 class Process:
     """A child with its output in files, in a session of its own so that it can be ended with all it started."""
 
@@ -186,7 +202,7 @@ class Process:
         with open(self.out_path, "wb") as out, open(self.err_path, "wb") as err:
             self.popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=stdout or out, stderr=stderr or err, cwd=cwd or self.dir,
                                           user=user, group=user, extra_groups=list(groups), start_new_session=True, preexec_fn=preexec,
-                                          env=env or {"PATH": "/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin", "HOME": self.dir})
+                                          env={**(env or {"PATH": "/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin", "HOME": self.dir}), **SANITIZER_OPTIONS})
         self.pid = self.popen.pid
 
     @property
@@ -235,11 +251,24 @@ class Process:
         return " ".join(os.fsdecode(a) for a in self.argv)
 
     def close(self):
+        if SANITIZER_OPTIONS and self.status is None and self.argv[0].startswith(program("taskmon-")):
+            self.end_with_leak_check()
         try:
             os.killpg(self.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             pass
         self.popen.wait()
+        if self.status == SANITIZER_STATUS or re.search("Sanitizer|runtime error: ", self.stderr):
+            raise AssertionError(f"a sanitizer reports {self}: {self.stderr}")
+
+    def end_with_leak_check(self):
+        """What is killed leaks nothing that could be seen."""
+        try:
+            self.resume()
+            self.kill(signal.SIGINT)
+            self.popen.wait(10 * SLOW)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            pass
 
 
 class Workload(Process):
@@ -489,6 +518,16 @@ def read_csv(path):
     for row in rows[1:]:
         assert len(row) == len(rows[0]), f"{path}: {len(row)} cells, header has {len(rows[0])}: {row}"
     return [dict(zip(rows[0], row)) for row in rows[1:]]
+
+
+def json_losses(path):
+    """cause -> count, summed over the loss lines of a file of JSON Lines."""
+    total = {}
+    with open(path, encoding="utf-8") as f:
+        for line in json_lines(f.read()):
+            if line["type"] == "loss":
+                total[line["cause"]] = total.get(line["cause"], 0) + line["count"]
+    return total
 
 
 def json_lines(text):

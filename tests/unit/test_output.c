@@ -178,17 +178,34 @@ static void a_file_that_was_moved_is_made_anew(void **state)
 	check_file("f", "a,b\n5,6\n7,8\n");
 }
 
-static void a_place_that_is_gone_is_an_error(void **state)
+static void a_file_that_was_removed_begins_anew(void **state)
 {
-	struct output *output;
+	struct output *output = begin("f", HEADER, (struct output_policy){ .keep = 1 });
 
 	(void)state;
-	assert_int_equal(mkdir(path_of("d"), 0700), 0);
-	output = begin("d/f", HEADER, (struct output_policy){ .keep = 1 });
-	unlink(path_of("d/f"));
-	rmdir(path_of("d"));
-	assert_int_equal(output_reopen(output), -ENOENT);
-	assert_int_equal(output_close(output), -ENOENT);
+	put(output, "1,2");
+	assert_int_equal(output_flush(output), 0);
+	unlink(path_of("f"));
+	put(output, "3,4");
+	assert_int_equal(output_flush(output), 0);
+	put(output, "5,6");
+	assert_int_equal(output_close(output), 0);
+	check_file("f", "a,b\n3,4\n5,6\n");
+}
+
+static void a_place_that_is_gone_is_an_error(void **state)
+{
+	(void)state;
+	for (int reopen = 0; reopen < 2; reopen++) {
+		struct output *output;
+
+		assert_int_equal(mkdir(path_of("d"), 0700), 0);
+		output = begin("d/f", HEADER, (struct output_policy){ .keep = 1 });
+		unlink(path_of("d/f"));
+		rmdir(path_of("d"));
+		assert_int_equal(reopen ? output_reopen(output) : output_flush(output), -ENOENT);
+		assert_int_equal(output_close(output), -ENOENT);
+	}
 }
 
 static void amounts_are_read(void **state)
@@ -262,6 +279,7 @@ int main(void)
 		TEST(a_file_is_continued),
 		TEST(what_does_not_fit_is_not_touched),
 		TEST(a_file_that_was_moved_is_made_anew),
+		TEST(a_file_that_was_removed_begins_anew),
 		TEST(a_place_that_is_gone_is_an_error),
 		TEST(amounts_are_read),
 		TEST(progress_is_one_line),
