@@ -47,6 +47,8 @@ static void send_welcome(const struct requests *requests, struct session *sessio
 	welcome.collector = "taskmon-collector " TASKMON_VERSION;
 	welcome.kernel = name.release;
 	welcome.sees_all = session_client(session)->sees_all;
+	if (kernel_syscalls_unavailable(requests->kernel))
+		welcome.syscalls_unavailable = (char *)kernel_syscalls_unavailable(requests->kernel);
 	welcome.metrics = list;
 	welcome.n_metrics = METRIC_TOTAL;
 	for (size_t i = 0; rules && rule_list && i < rule_count; i++) {
@@ -191,6 +193,7 @@ static int read_wishes(const struct requests *requests, struct session *session,
 	*spec = (struct feed_spec){
 		.threads = subscribe->threads,
 		.events = subscribe->events,
+		.syscalls = subscribe->syscalls && !kernel_syscalls_unavailable(requests->kernel),
 		.interval_ns = subscribe->interval_ns,
 	};
 	if (subscribe->interval_ns < INTERVAL_MIN_MS * 1000000ULL ||
