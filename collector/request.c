@@ -267,8 +267,8 @@ static int serve_subscribe(struct requests *requests, struct session *session, c
 	memset(&watch, 0, sizeof(watch));
 	if (read_selection(requests, session, subscribe, &watch) || read_wishes(requests, session, subscribe, &spec))
 		return 0;
-	/* what is in the ring by now is older than this subscription */
-	sampler_drain(requests->sampler);
+	/* what is in the rings by now is older than this subscription */
+	sampler_drain_all(requests->sampler);
 	err = dispatch_join(requests->dispatch, session, &watch, &spec, &feed);
 	if (err) {
 		refuse_join(session, subscribe->request, err);

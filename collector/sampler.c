@@ -177,7 +177,7 @@ int sampler_baseline(struct sampler *sampler, struct feed *feed, struct session 
 
 int sampler_closing_tick(struct sampler *sampler, struct feed *feed, struct session *session)
 {
-	sampler_drain(sampler);
+	sampler_drain_all(sampler);
 	return run_private_pass(sampler, feed, FEED_CLOSING, session);
 }
 
@@ -185,6 +185,12 @@ void sampler_drain(struct sampler *sampler)
 {
 	kernel_drain(sampler->kernel);
 	dispatch_flush(sampler->dispatch);
+}
+
+void sampler_drain_all(struct sampler *sampler)
+{
+	streams_drain(sampler->streams);
+	sampler_drain(sampler);
 }
 
 static void on_ring(uv_poll_t *poll, int status, int events);

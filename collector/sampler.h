@@ -30,6 +30,8 @@ void sampler_stop(struct sampler *sampler);
 
 /** Take all lifecycle records that wait and send them. */
 void sampler_drain(struct sampler *sampler);
+/** And all system calls. */
+void sampler_drain_all(struct sampler *sampler);
 
 /**
  * Judge all tasks, send `session` the baseline of a feed that it has just joined, and see to its ticks from now on.
