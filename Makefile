@@ -146,9 +146,21 @@ $(B)/bench/thresholds: tests/bench/thresholds.c $(REPORTER_OBJS) $(COMMON_OBJS)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -Ireporter -o $@ $< $(filter-out %/main.o,$(REPORTER_OBJS)) $(COMMON_OBJS) \
 		$(call pkg_libs,$(REPORTER_PKGS)) -lm
 
-bench: all workloads $(B)/bench/thresholds
+# BPF programs that do almost nothing, to compare with.
+$(B)/bench/bare.bpf.o: tests/bench/bare.bpf.c bpf/kernel_types.h
+	@mkdir -p $(@D)
+	$(call say,BPF,$<)$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
+
+$(B)/gen/bare.skel.h: $(B)/bench/bare.bpf.o
+	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name bare_bpf > $@.tmp && mv $@.tmp $@
+
+$(B)/bench/bare: tests/bench/bare.c $(B)/gen/bare.skel.h
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -o $@ $< $(call pkg_libs,libbpf)
+
+bench: all workloads $(B)/bench/thresholds $(B)/bench/bare
 	$(Q)$(B)/bench/thresholds
 	$(Q)TASKMON_BUILD=$(B) tests/bench/snapshot
+	$(Q)TASKMON_BUILD=$(B) tests/bench/syscall
 
 install: all
 	install -D -m 755 $(B)/taskmon-collector $(DESTDIR)$(sbindir)/taskmon-collector
