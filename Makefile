@@ -126,7 +126,7 @@ asan:
 	$(Q)$(MAKE) B=$(B)/asan SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' all unit-tests
 
 # libFuzzer needs everything compiled by clang with its instrumentation, so the few files are compiled again.
-$(B)/fuzz/fuzz_frames: common/frame.c common/wire.c common/arena.c common/metric.c common/str.c $(B)/gen/taskmon.pb-c.c
+$(B)/fuzz/fuzz_frames: common/frame.c common/wire.c common/calls.c common/arena.c common/metric.c common/str.c $(B)/gen/taskmon.pb-c.c
 $(B)/fuzz/fuzz_collector_config: collector/config.c common/json_file.c common/str.c
 $(B)/fuzz/fuzz_report_config: $(addprefix reporter/,config.c config_thresholds.c options.c option_values.c modules.c select.c \
 	derive.c csv_tables.c output.c output_file.c threshold_rule.c threshold_judge.c threshold_stats.c) \
