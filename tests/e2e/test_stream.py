@@ -360,7 +360,7 @@ class Life(Stream):
             reporter = self.report("-c", path, "--", program("calls"), "script")
             self.assertEqual(sorted(os.listdir(reporter.out_dir)), ["event.csv", "mine.csv"])
             rows, ends = self.rows(reporter, "mine"), [r for r in reporter.csv("mine") if r["Ticks"] == "END"]
-            self.assertEqual(len(ends), 3 if follow else 1)
+            self.assertEqual(len(ends), 3 if follow else 1, (ends, reporter.events()))
             self.assertEqual({r["PID"] for r in rows}, {r["PID"] for r in ends})
             for end in ends:
                 last = [r for r in reporter.csv("mine") if r["PID"] == end["PID"]][-1]
