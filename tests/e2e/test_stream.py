@@ -227,7 +227,7 @@ class FullSpeed(Stream):
         self.round(program)
         self.finish(program, reporter, csv)
         calls = [o for o in map(json.loads, reporter.stdout.splitlines()) if o["type"] == "syscall" and o["syscall"] == GETPPID]
-        self.assertEqual((len(calls), csv.losses()), (2 * 4999, {}))
+        self.assertWhole(calls, csv, 2 * 4999)
         for mine, row in zip(calls, self.rows(csv, SYSCALL_ID=GETPPID)):
             self.assertEqual((mine["action"] == "leave", mine["comm"], mine["tgid"], mine["compat"]),
                              (row["ACTION"] == LEAVE, row["COMM"], int(row["PID"]), False))
@@ -272,7 +272,7 @@ class Losses(Streams, Test):
         self.until(lambda: len(self.rows(other, SYSCALL_ID=GETPPID)) == want, "all have come")
         alone.resume()
         self.finish(program, alone, other)
-        self.assertEqual((other.losses(), len(self.rows(other, SYSCALL_ID=GETPPID))), ({}, want))
+        self.assertEqual(self.assertWhole(self.rows(other, SYSCALL_ID=GETPPID), other, want), {})
         lost = self.assertWhole(self.rows(alone), alone, 2 * want + 3 * 2)
         self.assertEqual(list(lost), ["queue_syscalls"])
 
