@@ -104,8 +104,8 @@ static u64 turn_ends(const struct ring_merge *merge, u64 now_ns)
 }
 
 /*
- * The clock was read before the heads are: whatever a thread did before a record that is older than `now_ns` has been published
- * by then, on whichever CPU, so it is handed over first.
+ * The clock was read before the heads are: whatever a thread did before a record that is older than `now_ns` has been
+ * published by then, on whichever CPU, so it is handed over first.
  */
 size_t ring_merge_read(struct ring_merge *merge, u64 now_ns, size_t most, ring_merge_handler handler, void *context)
 {

@@ -22,8 +22,8 @@ void ring_merge_free(struct ring_merge *merge);
 void ring_merge_set(struct ring_merge *merge, size_t i, struct stream_ring *ring, const struct syscall_record *records);
 
 /**
- * Hand over at most `most` of the records that are not younger than `now_ns`, the time of this moment (CLOCK_BOOTTIME). A thread's
- * records keep their order, from one call to the next too. Returns how many there were.
+ * Hand over at most `most` of the records that are not younger than `now_ns`, the time of this moment
+ * (CLOCK_BOOTTIME). A thread's records keep their order, from one call to the next too. Returns how many there were.
  */
 size_t ring_merge_read(struct ring_merge *merge, u64 now_ns, size_t most, ring_merge_handler handler, void *context);
 
