@@ -136,7 +136,7 @@ asan:
 	$(Q)$(MAKE) B=$(B)/asan SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' all unit-tests workloads
 
 # libFuzzer needs everything compiled by clang with its instrumentation, so the few files are compiled again.
-$(B)/fuzz/fuzz_frames: common/frame.c common/wire.c common/arena.c common/metric.c common/str.c reporter/why.c \
+$(B)/fuzz/fuzz_frames: common/frame.c common/wire.c common/calls.c common/arena.c common/metric.c common/str.c reporter/why.c \
 	$(B)/gen/taskmon.pb-c.c
 $(B)/fuzz/fuzz_collector_config: collector/config.c common/json_file.c common/str.c
 $(B)/fuzz/fuzz_report_config: $(addprefix reporter/,config.c config_thresholds.c options.c option_values.c modules.c select.c \
@@ -177,11 +177,27 @@ $(B)/bench/thresholds: tests/bench/thresholds.c $(REPORTER_OBJS) $(COMMON_OBJS)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -Ireporter -o $@ $< $(filter-out %/main.o,$(REPORTER_OBJS)) $(COMMON_OBJS) \
 		$(call pkg_libs,$(REPORTER_PKGS)) -lm
 
-bench: all workloads $(B)/bench/thresholds
+# BPF programs that do almost nothing, to compare with.
+$(B)/bench/bare.bpf.o: tests/bench/bare.bpf.c bpf/kernel_types.h
+	@mkdir -p $(@D)
+	$(call say,BPF,$<)$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
+
+$(B)/gen/bare.skel.h: $(B)/bench/bare.bpf.o
+	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name bare_bpf > $@.tmp && mv $@.tmp $@
+
+$(B)/bench/bare: tests/bench/bare.c $(B)/gen/bare.skel.h
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -o $@ $< $(call pkg_libs,libbpf)
+
+$(B)/bench/getppid: tests/bench/getppid.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -o $@ $<
+
+bench: all workloads $(B)/bench/thresholds $(B)/bench/bare $(B)/bench/getppid
 	$(Q)$(B)/bench/thresholds
 	$(Q)TASKMON_BUILD=$(B) tests/bench/snapshot
 	$(Q)TASKMON_BUILD=$(B) tests/bench/rules
 	$(Q)TASKMON_BUILD=$(B) tests/bench/storm
+	$(Q)TASKMON_BUILD=$(B) tests/bench/syscall
 
 install: all
 	install -D -m 755 $(B)/taskmon-collector $(DESTDIR)$(sbindir)/taskmon-collector

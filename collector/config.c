@@ -84,6 +84,14 @@ static int apply_max_clients_per_user(void *target, const cJSON *value, struct j
 	return apply_connections(&config->max_clients_per_user, value);
 }
 
+static int apply_stream_bytes(void *target, const cJSON *value, struct json_file *file)
+{
+	struct config *config = target;
+
+	(void)file;
+	return json_whole(value, 65536, (double)(1ULL << 34), &config->stream_bytes);
+}
+
 static int apply_smaps_cpu_percent(void *target, const cJSON *value, struct json_file *file)
 {
 	struct config *config = target;
@@ -131,6 +139,7 @@ static const struct json_setting settings[] = {
 	{ "queue_bytes", apply_queue_bytes, "a whole number from 16384 to 1073741824" },
 	{ "max_clients", apply_max_clients, "a whole number from 1 to 4096" },
 	{ "max_clients_per_user", apply_max_clients_per_user, "a whole number from 1 to 4096" },
+	{ "stream_bytes", apply_stream_bytes, "a whole number from 65536 to 17179869184" },
 	{ "smaps_cpu_percent", apply_smaps_cpu_percent, "a number from 0.1 to 100" },
 	{ "smaps_max_rss", apply_smaps_max_rss, "a whole number from 1 to 1125899906842624" },
 	{ "known_apps", apply_known_apps, "the absolute path of a file of rules" },
@@ -149,6 +158,7 @@ void config_defaults(struct config *config)
 		.queue_bytes = 8 << 20,
 		.max_clients = 256,
 		.max_clients_per_user = 64,
+		.stream_bytes = 64 << 20,
 		.smaps_share = 0.05,
 		.smaps_max_rss = 8ULL << 30,
 	};

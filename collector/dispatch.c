@@ -7,12 +7,14 @@
 #include "log.h"
 #include "session.h"
 #include "smaps.h"
+#include "streams.h"
 
 struct dispatch {
 	struct kernel *kernel;
 	struct watches *watches;
 	struct cgroups *cgroups;
 	struct smaps *smaps;
+	struct streams *streams;
 	struct feed **feeds;
 	size_t feed_count;
 	uint32_t last_id;
@@ -21,12 +23,13 @@ struct dispatch {
 };
 
 struct dispatch *dispatch_new(struct kernel *kernel, struct watches *watches, struct cgroups *cgroups,
-			      struct smaps *smaps)
+			      struct smaps *smaps, struct streams *streams)
 {
 	struct dispatch *dispatch = calloc(1, sizeof(*dispatch));
 
 	if (!dispatch)
 		return NULL;
+	dispatch->streams = streams;
 	dispatch->kernel = kernel;
 	dispatch->watches = watches;
 	dispatch->cgroups = cgroups;
@@ -57,8 +60,11 @@ static void update_wishes(struct dispatch *dispatch)
 		wishes.hooked |= spec->metrics & metric_hook_bits ? bit : 0;
 		wishes.timed |= spec->metrics & METRICS_OF_SWITCHES ? bit : 0;
 		wishes.windows |= spec->metrics & metric_window_bits ? bit : 0;
-		wishes.metrics |= spec->metrics;
+		wishes.syscalls |= spec->syscalls ? bit : 0;
+		wishes.metrics |= spec->metrics | (spec->syscalls ? NEED_SYSCALLS : 0);
 	}
+	if (streams_set_feeds(dispatch->streams, dispatch->feeds, dispatch->feed_count))
+		log_error("dispatch", "out of memory: no system calls are sent");
 	watches_set_wishes(dispatch->watches, &wishes);
 	if (!(wishes.metrics & metric_walk_bits))
 		smaps_forget_all(dispatch->smaps);
@@ -70,6 +76,7 @@ static struct feed *find_feed(struct dispatch *dispatch, const struct feed_spec 
 		const struct feed_spec *other = feed_spec(dispatch->feeds[i]);
 
 		if (other->watch == spec->watch && other->threads == spec->threads && other->events == spec->events &&
+		    other->syscalls == spec->syscalls &&
 		    other->metrics == spec->metrics && other->interval_ns == spec->interval_ns)
 			return dispatch->feeds[i];
 	}
@@ -84,7 +91,8 @@ static struct feed *add_feed(struct dispatch *dispatch, const struct feed_spec *
 	if (!grown)
 		return NULL;
 	dispatch->feeds = grown;
-	feed = feed_new(++dispatch->last_id, spec, dispatch->watches, dispatch->cgroups, dispatch->smaps);
+	feed = feed_new(++dispatch->last_id, spec, dispatch->watches, dispatch->cgroups, dispatch->smaps,
+			dispatch->streams);
 	if (!feed)
 		return NULL;
 	dispatch->feeds[dispatch->feed_count++] = feed;
@@ -97,8 +105,8 @@ static void remove_feed(struct dispatch *dispatch, struct feed *feed)
 	for (size_t i = 0; i < dispatch->feed_count; i++)
 		if (dispatch->feeds[i] == feed)
 			dispatch->feeds[i] = dispatch->feeds[--dispatch->feed_count];
-	feed_free(feed);
 	update_wishes(dispatch);
+	feed_free(feed);
 }
 
 static size_t subscriptions_of(const struct dispatch *dispatch, const struct session *session)
@@ -271,16 +279,18 @@ void dispatch_event(const void *record, size_t size, void *context)
 /* One that is in several feeds of the same watch (of any, with ANY_WATCH) is told only once. */
 enum { ANY_WATCH = WATCH_MAX };
 
-static bool is_concerned(const struct feed *feed, unsigned int watch)
+static bool is_concerned(const struct feed *feed, unsigned int watch, Taskmon__Loss__Cause cause)
 {
+	if (cause == TASKMON__LOSS__CAUSE__STREAM_FULL && !feed_spec(feed)->syscalls)
+		return false;
 	return watch == ANY_WATCH || feed_spec(feed)->watch == watch;
 }
 
-static bool told_already(const struct dispatch *dispatch, size_t before, unsigned int watch,
+static bool told_already(const struct dispatch *dispatch, size_t before, unsigned int watch, Taskmon__Loss__Cause cause,
 			 const struct session *session)
 {
 	for (size_t i = 0; i < before; i++)
-		if (is_concerned(dispatch->feeds[i], watch) && feed_has(dispatch->feeds[i], session))
+		if (is_concerned(dispatch->feeds[i], watch, cause) && feed_has(dispatch->feeds[i], session))
 			return true;
 	return false;
 }
@@ -290,8 +300,8 @@ static void tell_loss(struct dispatch *dispatch, unsigned int watch, Taskmon__Lo
 	for (size_t i = 0; i < dispatch->feed_count; i++) {
 		struct feed *feed = dispatch->feeds[i];
 
-		for (size_t s = 0; is_concerned(feed, watch) && s < feed_subscribers(feed); s++)
-			if (!told_already(dispatch, i, watch, feed_subscriber(feed, s)))
+		for (size_t s = 0; is_concerned(feed, watch, cause) && s < feed_subscribers(feed); s++)
+			if (!told_already(dispatch, i, watch, cause, feed_subscriber(feed, s)))
 				session_add_loss(feed_subscriber(feed, s), cause, count);
 	}
 }
@@ -302,6 +312,7 @@ static void tell_losses(struct dispatch *dispatch)
 		[LOSS_RING_FULL] = TASKMON__LOSS__CAUSE__RING_FULL,
 		[LOSS_STATE_FULL] = TASKMON__LOSS__CAUSE__STATE_FULL,
 		[LOSS_TABLE_FULL] = TASKMON__LOSS__CAUSE__TABLE_FULL,
+		[LOSS_STREAM_FULL] = TASKMON__LOSS__CAUSE__STREAM_FULL,
 	};
 	u64 skipped = kernel_skipped(dispatch->kernel);
 

@@ -20,7 +20,7 @@
 struct dispatch;
 
 struct dispatch *dispatch_new(struct kernel *kernel, struct watches *watches, struct cgroups *cgroups,
-			      struct smaps *smaps);
+			      struct smaps *smaps, struct streams *streams);
 void dispatch_free(struct dispatch *dispatch);
 
 /**

@@ -23,6 +23,7 @@
 #include "sampler.h"
 #include "server.h"
 #include "smaps.h"
+#include "streams.h"
 #include "watch.h"
 
 struct collector {
@@ -35,6 +36,7 @@ struct collector {
 	struct watches *watches;
 	struct cgroups *cgroups;
 	struct smaps *smaps;
+	struct streams *streams;
 	struct dispatch *dispatch;
 	struct sampler sampler;
 	struct requests requests;
@@ -114,8 +116,11 @@ static int build(struct collector *collector)
 	collector->watches = watches_new(collector->kernel, &collector->rules);
 	kernel_set_cgroup(collector->kernel, cgroup_root(collector->cgroups));
 	collector->smaps = smaps_new(collector->config.smaps_share, collector->config.smaps_max_rss);
-	collector->dispatch = dispatch_new(collector->kernel, collector->watches, collector->cgroups, collector->smaps);
-	return collector->watches && collector->smaps && collector->dispatch ? 0 : -ENOMEM;
+	kernel_set_stream_bytes(collector->kernel, collector->config.stream_bytes);
+	collector->streams = streams_new(collector->kernel);
+	collector->dispatch = dispatch_new(collector->kernel, collector->watches, collector->cgroups, collector->smaps,
+					   collector->streams);
+	return collector->watches && collector->smaps && collector->streams && collector->dispatch ? 0 : -ENOMEM;
 }
 
 static int serve(struct collector *collector, int notify_fd)
@@ -126,7 +131,7 @@ static int serve(struct collector *collector, int notify_fd)
 		(struct requests){ collector->kernel, collector->dispatch, &collector->sampler, &collector->rules,
 				     collector->watches };
 	err = sampler_start(&collector->sampler, &collector->loop, collector->kernel, collector->watches,
-				    collector->dispatch);
+			    collector->dispatch, collector->streams);
 	if (!err)
 		err = server_start(&collector->server, &collector->requests);
 	if (err)
@@ -156,6 +161,7 @@ static int run(struct collector *collector)
 		err = serve(collector, notify_fd);
 	uv_loop_close(&collector->loop);
 	dispatch_free(collector->dispatch);
+	streams_free(collector->streams);
 	smaps_free(collector->smaps);
 	cgroups_free(collector->cgroups);
 	watches_free(collector->watches);

@@ -24,7 +24,8 @@ enum {
 	READ_BYTES = 64 << 10,
 	ANSWERS_BYTES_MAX = 1 << 20, /* what is never dropped must not grow for ever: many times the longest Welcome */
 	LOG_INTERVAL_NS = 1000000000,
-	LOSS_CAUSES_WIRE = TASKMON__LOSS__CAUSE__TABLE_FULL + 1, /* the last of them */
+	SMALL_QUEUE_BYTES = 1 << 20, /* a quarter of it has just room for a frame */
+	LOSS_CAUSES_WIRE = TASKMON__LOSS__CAUSE__QUEUE_SYSCALLS + 1, /* the last of them */
 };
 
 struct queued {
@@ -53,8 +54,8 @@ struct session {
 
 	struct queue queue;
 	size_t queue_limit, queue_bytes; /* what is being written counts too */
-	size_t queued_samples;           /* frames of that load in `queue` */
 	size_t answers_bytes;            /* of frames in `queue` that are never dropped */
+	size_t queued[SESSION_LOADS];    /* frames of each load in `queue` */
 	struct queue writing;
 	size_t written_before; /* bytes that the kernel had not taken when the stall timer was set */
 	uint64_t lost[LOSS_CAUSES_WIRE];
@@ -64,6 +65,7 @@ struct session {
 static char read_buffer[READ_BYTES];
 
 static const Taskmon__Loss__Cause loss_cause_of[SESSION_LOADS] = {
+	[SESSION_SYSCALLS] = TASKMON__LOSS__CAUSE__QUEUE_SYSCALLS,
 	[SESSION_SAMPLES] = TASKMON__LOSS__CAUSE__QUEUE_SAMPLES,
 	[SESSION_ENDED] = TASKMON__LOSS__CAUSE__QUEUE_ENDED,
 	[SESSION_EVENTS] = TASKMON__LOSS__CAUSE__QUEUE_EVENTS,
@@ -224,6 +226,7 @@ static void queue_losses(struct session *session)
 	if (frame && enqueue(&session->queue, true, frame, SESSION_CONTROL, 0)) {
 		count_bytes(session, frame->size, 0);
 		session->answers_bytes += frame->size;
+		session->queued[SESSION_CONTROL]++;
 		memset(session->lost, 0, sizeof(session->lost));
 	}
 	frame_unref(frame);
@@ -241,8 +244,8 @@ static void write_more(struct session *session)
 	queue_losses(session);
 	while (count < WRITE_FRAMES && (entry = TAILQ_FIRST(&session->queue))) {
 		TAILQ_REMOVE(&session->queue, entry, link);
-		session->queued_samples -= entry->load == SESSION_SAMPLES;
 		session->answers_bytes -= entry->load == SESSION_CONTROL ? entry->frame->size : 0;
+		session->queued[entry->load]--;
 		TAILQ_INSERT_TAIL(&session->writing, entry, link);
 		buffers[count++] = uv_buf_init((char *)entry->frame->bytes, (unsigned int)entry->frame->size);
 	}
@@ -266,8 +269,8 @@ static void write_more(struct session *session)
 static void drop(struct session *session, struct queued *entry)
 {
 	session->lost[loss_cause_of[entry->load]] += entry->rows;
-	session->queued_samples -= entry->load == SESSION_SAMPLES;
 	count_bytes(session, 0, entry->frame->size);
+	session->queued[entry->load]--;
 	TAILQ_REMOVE(&session->queue, entry, link);
 	frame_unref(entry->frame);
 	free(entry);
@@ -283,16 +286,27 @@ static bool fits(const struct session *session, size_t size)
 	return session->queue_bytes + size <= session->queue_limit;
 }
 
-/* Drop the oldest samples, and when there are none, the oldest of what else can go, until `size` bytes fit. */
-static void make_room(struct session *session, size_t size)
+static void drop_oldest(struct session *session, enum session_load load, size_t size)
 {
 	struct queued *entry = TAILQ_FIRST(&session->queue), *next;
 
-	for (; entry && session->queued_samples && !fits(session, size); entry = next) {
+	for (; entry && session->queued[load] && !fits(session, size); entry = next) {
 		next = TAILQ_NEXT(entry, link);
-		if (entry->load == SESSION_SAMPLES)
+		if (entry->load == load)
 			drop(session, entry);
 	}
+}
+
+/*
+ * Drop the oldest system calls, then samples, and when there are none, the oldest of what else can go, until `size`
+ * bytes fit.
+ */
+static void make_room(struct session *session, size_t size)
+{
+	struct queued *entry, *next;
+
+	drop_oldest(session, SESSION_SYSCALLS, size);
+	drop_oldest(session, SESSION_SAMPLES, size);
 	for (entry = TAILQ_FIRST(&session->queue); entry && !fits(session, size); entry = next) {
 		next = TAILQ_NEXT(entry, link);
 		if (entry->load != SESSION_CONTROL)
@@ -319,13 +333,20 @@ void session_send(struct session *session, struct frame *frame, enum session_loa
 		return;
 	}
 	count_bytes(session, frame->size, 0);
-	session->queued_samples += load == SESSION_SAMPLES;
 	session->answers_bytes += load == SESSION_CONTROL ? frame->size : 0;
+	session->queued[load]++;
 	write_more(session);
 	if (session->answers_bytes > ANSWERS_BYTES_MAX && !session->closing) {
 		log_failure(session, "asks without reading the answers");
 		session_close(session);
 	}
+}
+
+bool session_is_behind(const struct session *session)
+{
+	size_t quarter = session->queue_limit / 4;
+
+	return session->queue_bytes > (session->queue_limit > SMALL_QUEUE_BYTES ? 3 * quarter : quarter);
 }
 
 void session_send_control(struct session *session, const Taskmon__Frame *message)

@@ -330,7 +330,7 @@ static const struct poptOption table[] = {
 	{ "children", '\0', POPT_ARG_NONE, NULL, OPTION_CHILDREN, "follow what these start (the default for COMMAND)", NULL },
 	{ "no-children", '\0', POPT_ARG_NONE, NULL, OPTION_NO_CHILDREN, "do not (the default for --pid)", NULL },
 	{ "threads", 't', POPT_ARG_NONE, NULL, OPTION_THREADS, "a row per thread, not per process", NULL },
-	{ "modules", 'm', POPT_ARG_STRING, NULL, OPTION_MODULES, "what to report: task,cpu (the default) or net", "LIST" },
+	{ "modules", 'm', POPT_ARG_STRING, NULL, OPTION_MODULES, "what to report: task,cpu (the default), net, syscall", "LIST" },
 	{ "metrics", '\0', POPT_ARG_STRING, NULL, OPTION_METRICS, "of the task module: names, free (default) or all", "LIST" },
 	{ "cpu", '\0', POPT_ARG_STRING, NULL, OPTION_CPU,
 	  "who tells of CPU time: the collector (default), or, without one, /proc/PID/stat or top(1)", "bpf|stat|top" },

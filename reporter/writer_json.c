@@ -11,6 +11,7 @@
 #include <cjson/cJSON.h>
 
 #include "derive.h"
+#include "json_calls.h"
 #include "log.h"
 #include "metric.h"
 #include "modules.h"
@@ -25,6 +26,7 @@ struct json_writer {
 	struct output *output;
 	const char *source; /* NULL: the collector; another's rows are written into the output of another writer */
 	uint64_t metrics;
+	bool writes_calls;
 };
 
 static bool add_u64(cJSON *object, const char *key, uint64_t value)
@@ -182,6 +184,13 @@ static int json_gap(struct writer *writer, const struct gap *gap)
 	return finish_line(json, object, ok);
 }
 
+static int json_calls(struct writer *writer, const struct calls *calls)
+{
+	struct json_writer *json = (struct json_writer *)writer;
+
+	return json->writes_calls ? json_put_calls(json->output, calls) : 0;
+}
+
 static int json_begin(struct writer *writer)
 {
 	struct json_writer *json = (struct json_writer *)writer;
@@ -227,6 +236,8 @@ static struct json_writer *new_writer(unsigned int module_set, uint64_t metric_s
 	json->writer.event = json_event;
 	json->writer.loss = json_loss;
 	json->writer.gap = json_gap;
+	json->writer.calls = json_calls;
+	json->writes_calls = module_set & MODULE_BIT(MODULE_SYSCALL);
 	json->writer.end = json_end;
 	return json;
 }

@@ -17,6 +17,7 @@
 #include "fake_uv.h"
 #include "sampler.h"
 #include "server.h"
+#include "streams.h"
 #include "watch.h"
 
 struct collector {
@@ -72,6 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const uint8_t greeting[] = { 5, 0, 4, 0, 0x0a, 0x02, 0x08, 0x01 };
 	static uint8_t script[1 << 16];
 	struct collector *collector;
+	struct streams *streams;
 	struct requests requests;
 	struct dispatch *dispatch;
 	struct watches *watches;
@@ -90,8 +92,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	collector = calloc(1, sizeof(*collector));
 	watches = watches_new(NULL, &rules);
-	dispatch = dispatch_new(NULL, watches, cgroups, NULL);
-	assert(collector && watches && dispatch);
+	streams = streams_new(NULL);
+	dispatch = dispatch_new(NULL, watches, cgroups, NULL, streams);
+	assert(collector && watches && streams && dispatch);
 	fake_kernel_begin(dispatch, data[0] * 1000003ULL + size);
 	requests = (struct requests){ NULL, dispatch, &collector->sampler, &rules, watches };
 	collector->server.config = &config;
@@ -99,13 +102,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uv_signal_init(&collector->loop, &collector->on_int);
 	collector->on_int.data = collector;
 	uv_signal_start(&collector->on_int, on_interrupt, SIGINT);
-	assert(sampler_start(&collector->sampler, &collector->loop, NULL, watches, dispatch) == 0);
+	assert(sampler_start(&collector->sampler, &collector->loop, NULL, watches, dispatch, streams) == 0);
 	assert(server_bind(&collector->server, &collector->loop) == 0);
 	assert(server_start(&collector->server, &requests) == 0);
 	uv_run(&collector->loop, UV_RUN_DEFAULT);
 	assert(dispatch_feed_count(dispatch) == 0 && collector->server.session_count == 0);
 	server_unlock(&collector->server);
 	dispatch_free(dispatch);
+	streams_free(streams);
 	watches_free(watches);
 	free(collector);
 	return 0;
