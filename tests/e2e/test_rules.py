@@ -142,6 +142,11 @@ class Combined(RuleTest):
         last = "/proc/sys/kernel/ns_last_pid"
         if not os.path.exists(last):
             self.skipTest(f"needs {last}")
+
+        def begin_numbers_at(number):
+            with open(last, "w", encoding="ascii") as f:
+                f.write(str(number))
+        begin_numbers_at(20000)
         parent = self.shell("rule-parent", script="while :; do sleep 1000 & echo child=$!; read x; kill $!; done < "
                             f"{self.fifo('again')}")
         path = os.path.join(run_dir(), f"fifo-again-{id(self)}")
@@ -152,8 +157,7 @@ class Combined(RuleTest):
             children = [int(line[6:]) for line in parent.stdout.splitlines()]
             if children and children[-1] < parent.pid:
                 return children[-1]
-            with open(last, "w", encoding="ascii") as f:
-                f.write(str(max(300, parent.pid // 2)))
+            begin_numbers_at(10000)
             os.write(fd, b"\n")
             self.until(lambda: len(parent.stdout.splitlines()) > len(children), "another child")
             return None
