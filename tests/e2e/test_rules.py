@@ -299,14 +299,14 @@ wait(lambda: time.sleep(0.02))
         rows = [row.at for row in reporter.task(tgid=process.pid)]
         for row in reporter.task(tgid=process.pid):
             self.assertEqual(row["rules"], rule)
-        margin = 0.05 * NS * SLOW  # a pass takes some time, and rows have their own instants
+        margin = min(0.05 * SLOW, self.INTERVAL / 2) * NS  # a pass takes some time, and rows have their own instants
         ticks = ticks()
         after = [t for t in ticks if t > began + margin]
         last_whole, first_calm = max(t for t in ticks if t < ended - margin), min(t for t in ticks if t > again + margin)
         has_row = lambda t: any(abs(r - t) < self.INTERVAL * NS / 3 for r in rows)
         self.assertFalse([t for t in ticks if t < calm - margin and has_row(t)], "selected before")
         must = [t for t in ticks if (after[1] if kind == "spin" else after[0]) <= t < last_whole + hold * NS - margin]
-        self.assertGreater(len(must), 5)
+        self.assertGreater(len(must), 3)
         self.assertEqual([t - began for t in must if not has_row(t)], [], "not selected")
         may_not = [t for t in ticks if t > first_calm + hold * NS + margin]
         self.assertGreater(len(may_not), 1)
