@@ -43,9 +43,9 @@ static int set_user(struct options *options, const char *value, char *error, siz
 	return value_users(value, &options->select.uids, &options->select.uid_count, error, size);
 }
 
-static void set_regex(struct options *options)
+static int set_regex(struct options *options, const char *value, char *error, size_t size)
 {
-	options->regex = true;
+	return select_add_regex(&options->select, value, error, size);
 }
 
 static int set_cgroup(struct options *options, const char *value, char *error, size_t size)
@@ -273,7 +273,7 @@ static const struct {
 } setters[] = {
 	[OPTION_PID] = { .value = set_pid },
 	[OPTION_NAME] = { .value = set_name },
-	[OPTION_REGEX] = { .flag = set_regex },
+	[OPTION_REGEX] = { .value = set_regex },
 	[OPTION_CGROUP] = { .value = set_cgroup },
 	[OPTION_USER] = { .value = set_user },
 	[OPTION_RULE] = { .value = set_rule },
@@ -305,7 +305,8 @@ static const struct {
 static const struct poptOption table[] = {
 	{ "pid", 'p', POPT_ARG_STRING, NULL, OPTION_PID, "these processes; ends when they have ended", "N[,N...]" },
 	{ "name", 'n', POPT_ARG_STRING, NULL, OPTION_NAME, "processes whose name matches a glob; repeatable", "PATTERN" },
-	{ "regex", '\0', POPT_ARG_NONE, NULL, OPTION_REGEX, "patterns of --name are POSIX extended regular expressions", NULL },
+	{ "regex", '\0', POPT_ARG_STRING, NULL, OPTION_REGEX,
+	  "or in whose name an extended regular expression is found; repeatable", "REGEX" },
 	{ "user", 'u', POPT_ARG_STRING, NULL, OPTION_USER, "processes of a real user", "USER[,USER...]" },
 	{ "cgroup", '\0', POPT_ARG_STRING, NULL, OPTION_CGROUP,
 	  "processes in a cgroup whose path, or one above it, matches a glob; repeatable", "PATTERN" },
@@ -450,8 +451,8 @@ static int check_selection(struct options *options, char *error, size_t size)
 		options->all = true;
 	if (options->all)
 		return 0;
-	snprintf(error, size, "nothing is selected (expected --pid, --name, --user, --cgroup, --rule, --all or -- COMMAND; "
-			      "see --help)");
+	snprintf(error, size, "nothing is selected (expected --pid, --name, --regex, --user, --cgroup, --rule, --all or -- "
+			      "COMMAND; see --help)");
 	return -EINVAL;
 }
 
@@ -482,15 +483,6 @@ int options_parse(struct options *options, int argc, char **argv, char *error, s
 	if (options->command && options->action == ACTION_LIST_TASKS) {
 		snprintf(error, error_size, "--list: tasks takes no command");
 		return -EINVAL;
-	}
-	if (options->regex && options->select.name_count) {
-		char reason[256] = "";
-
-		err = select_compile(&options->select, reason, sizeof(reason));
-		if (err == -EINVAL)
-			snprintf(error, error_size, "--name: %s", reason);
-		if (err)
-			return err;
 	}
 	err = check_cpu(options, error, error_size);
 	return err ? err : check_selection(options, error, error_size);
@@ -557,8 +549,8 @@ void options_print_help(void)
 	      "same place (but not with COMMAND, which may write there, too), in colour unless\n"
 	      "NO_COLOR is set.\n"
 	      "\n"
-	      "--name, --user and --cgroup narrow what the other options select; if none does, they\n"
-	      "select from all processes. COMMAND starts once everything is armed, as you, with\n"
+	      "--name, --regex, --user and --cgroup narrow what the other options select; if none\n"
+	      "does, they select from all processes. COMMAND starts once everything is armed, as you, with\n"
 	      "your files, environment and signals. SIGTERM is passed on to it, and a second one\n"
 	      "ends the report at once. Without COMMAND, SIGINT or SIGTERM ends the report with\n"
 	      "a last sample, and a second one ends it at once.\n"

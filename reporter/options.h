@@ -35,7 +35,6 @@ struct options {
 	uint32_t *pids;
 	size_t pid_count;
 	struct select select;
-	bool regex;           /* its names are regular expressions */
 	bool all;
 	bool threads;
 	enum children children;

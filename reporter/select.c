@@ -14,20 +14,13 @@ static void free_texts(char **texts, size_t count)
 	free(texts);
 }
 
-static void free_expressions(struct select *select, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		regfree(&select->expressions[i]);
-	free(select->expressions);
-	select->expressions = NULL;
-}
-
 void select_free(struct select *select)
 {
 	if (!select)
 		return;
-	if (select->expressions)
-		free_expressions(select, select->name_count);
+	for (size_t i = 0; i < select->regex_count; i++)
+		regfree(&select->regexes[i]);
+	free(select->regexes);
 	free_texts(select->names, select->name_count);
 	free_texts(select->cgroups, select->cgroup_count);
 	free_texts(select->rules, select->rule_count);
@@ -35,39 +28,39 @@ void select_free(struct select *select)
 	*select = (struct select){ 0 };
 }
 
-int select_compile(struct select *select, char *error, size_t error_size)
+int select_add_regex(struct select *select, const char *text, char *error, size_t error_size)
 {
+	regex_t *grown = reallocarray(select->regexes, select->regex_count + 1, sizeof(*grown));
 	char reason[128];
+	int err;
 
-	select->expressions = calloc(select->name_count, sizeof(select->expressions[0]));
-	if (!select->expressions)
+	if (!grown)
 		return -ENOMEM;
-	for (size_t i = 0; i < select->name_count; i++) {
-		int err = regcomp(&select->expressions[i], select->names[i], REG_EXTENDED | REG_NOSUB);
-
-		if (!err)
-			continue;
-		regerror(err, &select->expressions[i], reason, sizeof(reason));
-		snprintf(error, error_size, "\"%s\": %s (expected a POSIX extended regular expression)",
-			 select->names[i], reason);
-		free_expressions(select, i);
-		return err == REG_ESPACE ? -ENOMEM : -EINVAL;
+	select->regexes = grown;
+	err = regcomp(&grown[select->regex_count], text, REG_EXTENDED | REG_NOSUB);
+	if (!err) {
+		select->regex_count++;
+		return 0;
 	}
-	return 0;
+	regerror(err, NULL, reason, sizeof(reason));
+	snprintf(error, error_size, "\"%s\" is not an extended regular expression: %s", text, reason);
+	return err == REG_ESPACE ? -ENOMEM : -EINVAL;
 }
 
 bool select_narrows(const struct select *select)
 {
-	return select->name_count || select->uid_count || select->cgroup_count;
+	return select->name_count || select->regex_count || select->uid_count || select->cgroup_count;
 }
 
 static bool matches_name(const struct select *select, const char *comm)
 {
 	for (size_t i = 0; i < select->name_count; i++)
-		if (select->expressions ? regexec(&select->expressions[i], comm, 0, NULL, 0) == 0 :
-					  fnmatch(select->names[i], comm, 0) == 0)
+		if (fnmatch(select->names[i], comm, 0) == 0)
 			return true;
-	return select->name_count == 0;
+	for (size_t i = 0; i < select->regex_count; i++)
+		if (regexec(&select->regexes[i], comm, 0, NULL, 0) == 0)
+			return true;
+	return select->name_count == 0 && select->regex_count == 0;
 }
 
 /* The path itself, and then each of those above it. */

@@ -13,21 +13,22 @@
 
 #include "row.h"
 
-/** Filters of --name, --user and --cgroup; one that is empty lets everything pass. */
+/** Filters of --name and --regex, of --user, and of --cgroup; one that is empty lets everything pass. */
 struct select {
 	char **names; /* globs on the name of the process */
 	size_t name_count;
 	uint32_t *uids; /* real user ids */
 	size_t uid_count;
+	regex_t *regexes; /* on a part of that name; one of these or of `names` must match */
+	size_t regex_count;
 	char **cgroups; /* globs on its path, or that of a cgroup above it */
 	size_t cgroup_count;
 	char **rules; /* of a threshold: names of rules of the collector */
 	size_t rule_count;
-	regex_t *expressions; /* made of `names`, which are no globs then: --regex */
 };
 
-/** The names are POSIX extended regular expressions. Returns 0, -ENOMEM, or -EINVAL with one line in `error`. */
-int select_compile(struct select *select, char *error, size_t error_size);
+/** One more POSIX extended regular expression. Returns 0, -ENOMEM, or -EINVAL with one line in `error`. */
+int select_add_regex(struct select *select, const char *text, char *error, size_t error_size);
 
 void select_free(struct select *select);
 

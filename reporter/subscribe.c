@@ -53,7 +53,7 @@ bool subscribe_names_suffice(const struct options *options)
 {
 	const struct select *select = &options->select;
 
-	if (!options->all || options->pid_count || options->command || select->name_count == 0 || select->expressions ||
+	if (!options->all || options->pid_count || options->command || select->name_count == 0 || select->regex_count ||
 	    select->name_count > NAMES_MAX || options->action != ACTION_REPORT)
 		return false;
 	for (size_t i = 0; i < select->name_count; i++)

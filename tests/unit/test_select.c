@@ -48,26 +48,28 @@ static void names_may_be_regular_expressions(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		char *names[] = { (char *)cases[i].pattern }, error[256];
-		struct select select = { .names = names, .name_count = 1 };
+		struct select select = { 0 };
+		char error[256];
 
-		assert_int_equal(select_compile(&select, error, sizeof(error)), 0);
+		assert_int_equal(select_add_regex(&select, "^only this$", error, sizeof(error)), 0);
+		assert_int_equal(select_add_regex(&select, cases[i].pattern, error, sizeof(error)), 0);
 		assert_true(select_narrows(&select));
 		assert_int_equal(select_process(&select, cases[i].name, 7), cases[i].matches);
-		regfree(&select.expressions[0]);
-		free(select.expressions);
+		select_free(&select);
 	}
 }
 
 static void an_expression_that_is_none_is_told(void **state)
 {
-	char *names[] = { "good", "(bad" }, error[256];
-	struct select select = { .names = names, .name_count = 2 };
+	struct select select = { 0 };
+	char error[256];
 
 	(void)state;
-	assert_int_equal(select_compile(&select, error, sizeof(error)), -EINVAL);
-	assert_string_equal(error, "\"(bad\": Unmatched ( or \\( (expected a POSIX extended regular expression)");
-	assert_null(select.expressions);
+	assert_int_equal(select_add_regex(&select, "good", error, sizeof(error)), 0);
+	assert_int_equal(select_add_regex(&select, "(bad", error, sizeof(error)), -EINVAL);
+	assert_string_equal(error, "\"(bad\" is not an extended regular expression: Unmatched ( or \\(");
+	assert_int_equal(select.regex_count, 1);
+	select_free(&select);
 }
 
 static void a_cgroup_is_selected_with_what_is_below_it(void **state)
@@ -112,6 +114,20 @@ static void a_row_must_pass_all_filters(void **state)
 	row.cgroup = "/a";
 	row.uid = 7;
 	assert_false(select_row(&select, &row));
+}
+
+static void a_glob_or_an_expression_is_enough(void **state)
+{
+	struct select select = { .names = (char **)name_list, .name_count = 3 };
+	char error[256];
+
+	(void)state;
+	assert_int_equal(select_add_regex(&select, "^n?ginx", error, sizeof(error)), 0);
+	assert_true(select_process(&select, "javac", 7));
+	assert_true(select_process(&select, "ginx-2", 7));
+	assert_false(select_process(&select, "sh", 7));
+	regfree(&select.regexes[0]);
+	free(select.regexes);
 }
 
 static void names_and_users_both_narrow(void **state)
@@ -269,6 +285,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(empty_filters_pass_all),
 		cmocka_unit_test(names_are_globs_on_the_whole_name),
+		cmocka_unit_test(a_glob_or_an_expression_is_enough),
 		cmocka_unit_test(names_may_be_regular_expressions),
 		cmocka_unit_test(an_expression_that_is_none_is_told),
 		cmocka_unit_test(a_cgroup_is_selected_with_what_is_below_it),
