@@ -45,22 +45,7 @@ static int set_user(struct options *options, const char *value, char *error, siz
 
 static int set_regex(struct options *options, const char *value, char *error, size_t size)
 {
-	struct select *select = &options->select;
-	regex_t *grown = reallocarray(select->regexes, select->regex_count + 1, sizeof(*grown));
-	char reason[128];
-	int err;
-
-	if (!grown)
-		return -ENOMEM;
-	select->regexes = grown;
-	err = regcomp(&grown[select->regex_count], value, REG_EXTENDED | REG_NOSUB);
-	if (!err) {
-		select->regex_count++;
-		return 0;
-	}
-	regerror(err, NULL, reason, sizeof(reason));
-	snprintf(error, size, "\"%s\" is not an extended regular expression: %s", value, reason);
-	return -EINVAL;
+	return select_add_regex(&options->select, value, error, size);
 }
 
 static int set_cgroup(struct options *options, const char *value, char *error, size_t size)
@@ -320,8 +305,8 @@ static const struct {
 static const struct poptOption table[] = {
 	{ "pid", 'p', POPT_ARG_STRING, NULL, OPTION_PID, "these processes; ends when they have ended", "N[,N...]" },
 	{ "name", 'n', POPT_ARG_STRING, NULL, OPTION_NAME, "processes whose name matches a glob; repeatable", "PATTERN" },
-	{ "regex", '\0', POPT_ARG_STRING, NULL, OPTION_REGEX, "or in whose name an extended regular expression is found; repeatable",
-	  "REGEX" },
+	{ "regex", '\0', POPT_ARG_STRING, NULL, OPTION_REGEX,
+	  "or in whose name an extended regular expression is found; repeatable", "REGEX" },
 	{ "user", 'u', POPT_ARG_STRING, NULL, OPTION_USER, "processes of a real user", "USER[,USER...]" },
 	{ "cgroup", '\0', POPT_ARG_STRING, NULL, OPTION_CGROUP,
 	  "processes in a cgroup whose path, or one above it, matches a glob; repeatable", "PATTERN" },
@@ -466,9 +451,8 @@ static int check_selection(struct options *options, char *error, size_t size)
 		options->all = true;
 	if (options->all)
 		return 0;
-	snprintf(error, size,
-		 "nothing is selected (expected --pid, --name, --regex, --user, --cgroup, --rule, --all or -- COMMAND; "
-		 "see --help)");
+	snprintf(error, size, "nothing is selected (expected --pid, --name, --regex, --user, --cgroup, --rule, --all or -- "
+			      "COMMAND; see --help)");
 	return -EINVAL;
 }
 
@@ -565,8 +549,8 @@ void options_print_help(void)
 	      "same place (but not with COMMAND, which may write there, too), in colour unless\n"
 	      "NO_COLOR is set.\n"
 	      "\n"
-	      "--name, --user and --cgroup narrow what the other options select; if none does, they\n"
-	      "select from all processes. COMMAND starts once everything is armed, as you, with\n"
+	      "--name, --regex, --user and --cgroup narrow what the other options select; if none\n"
+	      "does, they select from all processes. COMMAND starts once everything is armed, as you, with\n"
 	      "your files, environment and signals. SIGTERM is passed on to it, and a second one\n"
 	      "ends the report at once. Without COMMAND, SIGINT or SIGTERM ends the report with\n"
 	      "a last sample, and a second one ends it at once.\n"

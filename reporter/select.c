@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "select.h"
 
+#include <errno.h>
 #include <fnmatch.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,19 +18,38 @@ void select_free(struct select *select)
 {
 	if (!select)
 		return;
+	for (size_t i = 0; i < select->regex_count; i++)
+		regfree(&select->regexes[i]);
+	free(select->regexes);
 	free_texts(select->names, select->name_count);
 	free_texts(select->cgroups, select->cgroup_count);
 	free_texts(select->rules, select->rule_count);
 	free(select->uids);
-	for (size_t i = 0; i < select->regex_count; i++)
-		regfree(&select->regexes[i]);
-	free(select->regexes);
 	*select = (struct select){ 0 };
+}
+
+int select_add_regex(struct select *select, const char *text, char *error, size_t error_size)
+{
+	regex_t *grown = reallocarray(select->regexes, select->regex_count + 1, sizeof(*grown));
+	char reason[128];
+	int err;
+
+	if (!grown)
+		return -ENOMEM;
+	select->regexes = grown;
+	err = regcomp(&grown[select->regex_count], text, REG_EXTENDED | REG_NOSUB);
+	if (!err) {
+		select->regex_count++;
+		return 0;
+	}
+	regerror(err, NULL, reason, sizeof(reason));
+	snprintf(error, error_size, "\"%s\" is not an extended regular expression: %s", text, reason);
+	return err == REG_ESPACE ? -ENOMEM : -EINVAL;
 }
 
 bool select_narrows(const struct select *select)
 {
-	return select->name_count || select->uid_count || select->regex_count || select->cgroup_count;
+	return select->name_count || select->regex_count || select->uid_count || select->cgroup_count;
 }
 
 static bool matches_name(const struct select *select, const char *comm)

@@ -19,20 +19,23 @@ struct select {
 	size_t name_count;
 	uint32_t *uids; /* real user ids */
 	size_t uid_count;
+	regex_t *regexes; /* on a part of that name; one of these or of `names` must match */
+	size_t regex_count;
 	char **cgroups; /* globs on its path, or that of a cgroup above it */
 	size_t cgroup_count;
 	char **rules; /* of a threshold: names of rules of the collector */
 	size_t rule_count;
-	regex_t *regexes; /* on a part of the name; one of these or of `names` must match */
-	size_t regex_count;
 };
+
+/** One more POSIX extended regular expression. Returns 0, -ENOMEM, or -EINVAL with one line in `error`. */
+int select_add_regex(struct select *select, const char *text, char *error, size_t error_size);
 
 void select_free(struct select *select);
 
 /** Is there anything that may be turned away? */
 bool select_narrows(const struct select *select);
 
-/** By name and user only: the cgroup is known of rows. */
+/** By name and user. */
 bool select_process(const struct select *select, const char *process_comm, uint32_t uid);
 bool select_cgroup(const struct select *select, const char *cgroup);
 bool select_row(const struct select *select, const struct row *row);

@@ -44,10 +44,11 @@ class Patterns(SelectTest):
         ab, ac, b = self.shell("sel-a-b"), self.shell("sel-a-c"), self.shell("sel-b")
         self.selected("-n", "sel-?-[bx]", wanted=[ab], unwanted=[ac, b])
         self.selected("-n", "*l-a-*", "-a", wanted=[ab, ac], unwanted=[b])
-        self.selected("--regex", "-n", "^sel-(a-b|b)$", wanted=[ab, b], unwanted=[ac])
-        self.selected("--regex", "-n", "-a-", "-n", "^sel-b", wanted=[ab, ac, b])
-        self.selected("--regex", "-t", "-n", "l-a-c", wanted=[ac], unwanted=[ab, b])
-        self.selected("--cpu", "stat", "--regex", "-n", "^sel-[ab]$", wanted=[b], unwanted=[ab, ac], more=False)
+        self.selected("--regex", "^sel-(a-b|b)$", wanted=[ab, b], unwanted=[ac])
+        self.selected("--regex", "-a-", "--regex", "^sel-b", wanted=[ab, ac, b])
+        self.selected("-t", "--regex", "l-a-c", wanted=[ac], unwanted=[ab, b])
+        self.selected("--cpu", "stat", "--regex", "^sel-[ab]$", wanted=[b], unwanted=[ab, ac], more=False)
+        self.selected("--regex", "sel-b", "-n", "sel-a-c", wanted=[b, ac], unwanted=[ab])
         self.selected("-n", "sel-a*", wanted=[ab, ac], unwanted=[b], more=False)
         root = self.shell("sel-b", user=0)
         self.selected("-n", "sel-b", "-u", str(NOBODY), wanted=[b], unwanted=[ab, ac, root])
@@ -60,7 +61,7 @@ class Patterns(SelectTest):
         os.chmod(fifo, 0o666)
         script = f"read x < {fifo}; exec {named('sel-after')} -c 'read x < {fifo}; exec sleep 1000'"
         changes, other = self.shell("sel-before", script=script), self.shell("sel-other")
-        reporter = self.reporter("-i", "0.1", "-m", "cpu,task", "--metrics", "task_state", "--regex", "-n", "^sel-(after|x+)$", "-a")
+        reporter = self.reporter("-i", "0.1", "-m", "cpu,task", "--metrics", "task_state", "--regex", "^sel-(after|x+)$", "-a")
         self.until(lambda: MORE in reporter.stderr, "it says so")
         for name in (b"sel-after", b"sleep"):
             with open(fifo, "w", encoding="ascii") as f:
@@ -68,7 +69,7 @@ class Patterns(SelectTest):
             self.until(lambda: Stat(changes.pid).comm == name, name)
             if name == b"sel-after":
                 self.until(lambda: reporter.task(tgid=changes.pid), "a row")
-                listed = self.report("--list", "tasks", "--regex", "-n", "^sel-(after|x+)$", csv=False).stdout
+                listed = self.report("--list", "tasks", "--regex", "^sel-(after|x+)$", csv=False).stdout
                 self.assertIn(f"{changes.pid}", listed)
                 self.assertNotIn(f"{other.pid}", listed)
             else:
