@@ -106,7 +106,7 @@ static void names_may_be_expressions_and_cgroups_narrow(void **state)
 	struct options options;
 
 	(void)state;
-	assert_int_equal(parse(&options, "--regex ^ja+va$ --regex b|c --cgroup /a --cgroup /b/*"), 0);
+	assert_int_equal(parse(&options, "--regex ^ja+va$ -n x?x --regex b|c --cgroup /a --cgroup /b/*"), 0);
 	assert_true(options.all);
 	assert_int_equal(options.select.regex_count, 2);
 	assert_true(select_process(&options.select, "jaava", 0));
