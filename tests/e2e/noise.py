@@ -54,7 +54,7 @@ class Noise:
         """One that the collector serves."""
         bits = self.random.getrandbits
         pids = self.random.sample(self.pids, self.random.randrange(1, len(self.pids) + 1))
-        known = self.free if self.random.randrange(200) else self.metrics  # to load programs on events takes its time
+        known = self.free if self.random.randrange(2000) else self.metrics  # to load programs on events takes its time
         return wire.subscribe(request=bits(16), pids=pids, metrics=self.random.sample(known, self.random.randrange(20)),
                               interval_ns=100_000_000 * self.random.randrange(1, 50), threads=bool(bits(1)), events=bool(bits(1)))
 

@@ -182,19 +182,21 @@ class Storms(Service):
         skipped = losses.pop("skipped", 0)  # on 7.x
         self.assertEqual(losses, {})
         ends = {row["tid"]: row for row in reporter.task() if row.end}
-        self.assertEqual(len(ends), processes)
-        self.assertEqual(len(reporter.events(event="fork")), processes - 1)
-        self.assertEqual(len(reporter.events(event="exit")), processes)
+        self.assertBetween(processes - skipped, len(ends), processes)
+        self.assertBetween(processes - 1 - skipped, len(reporter.events(event="fork")), processes - 1)
+        self.assertBetween(processes - skipped, len(reporter.events(event="exit")), processes)
         self.assertBetween(self.EXECS - skipped, len(reporter.events(event="exec", tid=facts["execs"])), self.EXECS)
         for name, metric, want in (("threads", "task_thread_create_count", self.THREADS), ("execs", "task_exec_count", self.EXECS),
                                    ("bomb", "task_fork_count", 2), ("pid", "task_fork_count", 3)):
-            self.assertBetween(want - skipped, ends[facts[name]][metric], want, name)
+            if facts[name] in ends or not skipped:
+                self.assertBetween(want - skipped, ends[facts[name]][metric], want, name)
         self.assertBetween(processes - 1 - skipped, sum(row["task_fork_count"] for row in ends.values()), processes - 1)
         parents = {row["tid"]: row["ppid"] for row in ends.values()}
         bomb = {facts["bomb"]}
         for _ in range(self.DEPTH):
             bomb |= {tid for tid, parent in parents.items() if parent in bomb}
-        self.assertLessEqual({facts["threads"], facts["execs"], facts["pid"]}, set(ends) - bomb)
+        self.assertEqual(bomb & {facts["threads"], facts["execs"], facts["pid"]}, set())
+        self.assertBetween(processes - 3 - 2 * skipped, len(bomb), processes - 3)
 
 
 class Crowd(Service):
@@ -454,22 +456,27 @@ class Clock(SharedCollector):
 class Noise(Service):
     """Fuzzed frames to a live collector: who keeps the protocol notices nothing. tests/fuzz/live sends many more."""
 
-    FRAMES, SENDERS = 20011, 1
+    FRAMES = 20011 if not sanitized() else 5003
+    USERS = ALICE, ALICE + 1, BOB, BOB + 1  # what one user's requests may cost is limited
 
-    def begin_noise(self, sleeper):
+    def begin_noise(self):
         """Its processes: id -> the file of its figures."""
-        outs = [os.path.join(self.out_dir(), "figures") for _ in range(self.SENDERS)]
-        return {noise.start(self.socket(), 101 + i, self.FRAMES // self.SENDERS, [sleeper.pid] * 2, ALICE, out): out for i, out in enumerate(outs)}
+        senders = {}
+        for seed, user in enumerate(self.USERS, 101):
+            own = self.workload("sleepers", "3", user=user)
+            own.fact("ready")
+            out = os.path.join(self.out_dir(), "figures")
+            senders[noise.start(self.socket(), seed, self.FRAMES // len(self.USERS), [own.pid] * 2, user, out)] = out
+        return senders
 
     def test_nobody_notices_it(self):
         self.service = self.collector()
-        alices = self.workload("sleepers", "3", user=ALICE)
         churn = self.workload("churn", "3", "7", "23")
-        alices.fact("ready"), churn.fact("pid")
+        churn.fact("pid")
         path = os.path.join(self.out_dir(), "out.json")
         threads = self.reporter("-t", "-i", "0.2", "-m", "cpu,task", "--json", path, "-p", str(churn.pid))
         processes = self.reporter("-i", "0.5", "-m", "cpu,task", "-p", str(churn.pid))
-        everything = self.reporter("-i", "1", "-m", "cpu", "-a", user=BOB)
+        everything = self.reporter("-i", "1", "-m", "cpu", "-a")
         counting = wire.Client(self.socket(), timeout=30 * SLOW)
         self.addCleanup(counting.close)
         counting.greet()
@@ -477,7 +484,7 @@ class Noise(Service):
         self.until(lambda: threads.task() and processes.task(), "both watch")
         before = processes.task()[0]
 
-        senders, rounds, ticks, self.figures = self.begin_noise(alices), 0, [], []
+        senders, rounds, ticks, self.figures = self.begin_noise(), 0, [], []
         while senders:
             for pid in list(senders):
                 if os.waitpid(pid, os.WNOHANG) != (0, 0):
