@@ -134,6 +134,7 @@ $(B)/fuzz/fuzz_report_config: $(addprefix reporter/,config.c config_thresholds.c
 $(B)/fuzz/fuzz_collector_rules: collector/rule.c common/metric.c common/str.c
 $(B)/fuzz/fuzz_smaps: collector/rollup.c collector/access.c
 $(B)/fuzz/fuzz_elf_file: common/elf_file.c
+$(B)/fuzz/fuzz_declaration: common/declaration.c common/str.c
 $(B)/fuzz/%: tests/fuzz/%.c | $(B)/gen/taskmon.pb-c.h
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$<)$(CLANG) $(ALL_CFLAGS) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
