@@ -220,6 +220,45 @@ struct {
 	__uint(max_entries, 1 << 20);
 } lifecycle SEC(".maps") __weak;
 
+/* Probed functions by slot. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PROBE_SLOTS);
+	__type(key, u32);
+	__type(value, struct probe_spec);
+} probes SEC(".maps") __weak;
+
+/* Their calls and returns. The collector puts a real one here while somebody wants them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} probe_hits SEC(".maps") __weak;
+
+#define PROBE_NO_SLOT (~0U)
+
+struct probe_call {
+	u64 sp;      /* at its entry: where its return address is */
+	u64 address; /* of the function */
+	u64 bytes, blocks; /* that the thread had added by then */
+	u32 slot;    /* PROBE_NO_SLOT: it has returned */
+	u32 pad;
+};
+
+/* One per thread that has called a probed function. */
+struct probe_thread {
+	u64 bytes, blocks; /* that it has added to the heap, less what it has freed; signed */
+	u32 open_calls;
+	u32 pad;
+	struct probe_call calls[PROBE_CALLS_MAX];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct probe_thread);
+} probe_threads SEC(".maps") __weak;
+
 /* What threads add up to. */
 struct counters {
 	u64 utime, stime, kept_runtime; /* as the kernel has them */

@@ -16,17 +16,21 @@
 struct dispatch;
 
 struct dispatch *dispatch_new(struct kernel *kernel, struct watches *watches, struct cgroups *cgroups,
-			      struct smaps *smaps);
+			      struct smaps *smaps, struct probes *probes);
 void dispatch_free(struct dispatch *dispatch);
 
 /**
  * The feed that serves `watch` with `spec` (whose watch number is filled here); `session` has joined it. -ENOSPC when
  * all watches are in use, -EMFILE when the session has too many subscriptions, -EEXIST when it has this very one, or
- * what the kernel said.
+ * what the kernel said. The slots of its probes are the feed's from then on, also if it fails.
  */
 int dispatch_join(struct dispatch *dispatch, struct session *session, const struct watch_spec *watch,
 		  struct feed_spec *spec, struct feed **feed);
 void dispatch_leave(struct dispatch *dispatch, struct session *session, struct feed *feed);
+/** Attach the probes of a feed to a process, which it follows. Returns 0 or what failed first. */
+int dispatch_probe(struct dispatch *dispatch, struct feed *feed, u32 tgid);
+/** A record of a feed's tick. */
+void dispatch_sample(struct dispatch *dispatch, struct feed *feed, const struct task_record *record);
 /** The session is gone. */
 void dispatch_leave_all(struct dispatch *dispatch, struct session *session);
 

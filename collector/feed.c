@@ -7,6 +7,7 @@
 
 #include "cgroup.h"
 #include "clock.h"
+#include "hits.h"
 #include "session.h"
 #include "watch.h"
 #include "smaps.h"
@@ -44,6 +45,7 @@ struct feed {
 	struct event_slot *events;
 	Taskmon__Event **event_list;
 	size_t event_count;
+	struct hits *hits; /* NULL: the feed has no probes */
 };
 
 struct feed *feed_new(uint32_t id, const struct feed_spec *spec, struct watches *watches, struct cgroups *cgroups,
@@ -65,8 +67,10 @@ struct feed *feed_new(uint32_t id, const struct feed_spec *spec, struct watches 
 	feed->event_list = calloc(EVENTS_PER_FRAME, sizeof(feed->event_list[0]));
 	if (spec->metrics & metric_window_bits)
 		feed->windows = windows_new();
+	if (spec->probe_count)
+		feed->hits = hits_new();
 	if (!feed->samples || !feed->ended || !feed->events || !feed->event_list ||
-	    (spec->metrics & metric_window_bits && !feed->windows)) {
+	    (spec->metrics & metric_window_bits && !feed->windows) || (spec->probe_count && !feed->hits)) {
 		feed_free(feed);
 		return NULL;
 	}
@@ -82,6 +86,7 @@ void feed_free(struct feed *feed)
 	rows_builder_free(feed->samples);
 	rows_builder_free(feed->ended);
 	windows_free(feed->windows);
+	hits_free(feed->hits);
 	free(feed->events);
 	free(feed->event_list);
 	free(feed->subscribers);
@@ -284,10 +289,35 @@ static void send_ended(struct feed *feed)
 	rows_builder_reset(feed->ended);
 }
 
+static void send_hits(struct feed *feed)
+{
+	Taskmon__Frame message = TASKMON__FRAME__INIT;
+	Taskmon__ProbeHits *hits;
+
+	if (!feed->hits || hits_count(feed->hits) == 0)
+		return;
+	hits = hits_message(feed->hits);
+	hits->feed = feed->id;
+	hits->wall_offset_ns = clock_wall_offset_ns();
+	message.body_case = TASKMON__FRAME__BODY_PROBE_HITS;
+	message.probe_hits = hits;
+	send_frame(feed, &message, SESSION_PROBES, hits_count(feed->hits), NULL);
+	hits_reset(feed->hits);
+}
+
+void feed_add_hit(struct feed *feed, const struct probe_hit *hit, size_t size, u32 number, const struct declaration *declaration)
+{
+	if (hits_add(feed->hits, hit, size, number, declaration) != -ENOSPC)
+		return;
+	send_hits(feed);
+	hits_add(feed->hits, hit, size, number, declaration);
+}
+
 /* Events first: who counts processes must hear of a fork before the end of its parent. */
 void feed_flush(struct feed *feed)
 {
 	send_events(feed);
+	send_hits(feed);
 	send_ended(feed);
 }
 

@@ -250,7 +250,7 @@ void hooks_probe_lifecycle(struct hooks *hooks, struct taskmon_bpf *(*open)(void
  * wonder. So hooks come and go with objects of their own, which share the maps of the first. The lifecycle programs are in
  * that one.
  */
-static struct taskmon_bpf *load_sharing(struct taskmon_bpf *main_object, u64 wanted)
+struct taskmon_bpf *hooks_load_sharing(struct taskmon_bpf *main_object, const char *const *programs, const char *map_name, int map_fd)
 {
 	struct taskmon_bpf *bpf = taskmon_bpf__open();
 	struct bpf_program *program;
@@ -261,14 +261,14 @@ static struct taskmon_bpf *load_sharing(struct taskmon_bpf *main_object, u64 wan
 		return NULL;
 	bpf_object__for_each_program(program, bpf->obj)
 		bpf_program__set_autoload(program, false);
-	for (size_t i = 0; i < HOOKS; i++)
-		if (wanted >> i & 1)
-			bpf_program__set_autoload(program_of(bpf, i), true);
+	for (; *programs; programs++)
+		bpf_program__set_autoload(bpf_object__find_program_by_name(bpf->obj, *programs), true);
 	bpf_object__for_each_map(map, bpf->obj) {
 		struct bpf_map *shared = bpf_object__find_map_by_name(main_object->obj, bpf_map__name(map));
+		bool is_other = map_name && strcmp(bpf_map__name(map), map_name) == 0;
 
 		if (!err)
-			err = shared ? bpf_map__reuse_fd(map, bpf_map__fd(shared)) : -ENOENT;
+			err = shared ? bpf_map__reuse_fd(map, is_other ? map_fd : bpf_map__fd(shared)) : -ENOENT;
 	}
 	if (!err)
 		err = taskmon_bpf__load(bpf);
@@ -277,6 +277,18 @@ static struct taskmon_bpf *load_sharing(struct taskmon_bpf *main_object, u64 wan
 	taskmon_bpf__destroy(bpf);
 	errno = -err;
 	return NULL;
+}
+
+static struct taskmon_bpf *load_hooks(struct taskmon_bpf *main_object, u64 wanted)
+{
+	const char *programs[HOOKS + 1];
+	size_t count = 0;
+
+	for (size_t i = 0; i < HOOKS; i++)
+		if (wanted >> i & 1)
+			programs[count++] = table[i].program;
+	programs[count] = NULL;
+	return hooks_load_sharing(main_object, programs, NULL, -1);
 }
 
 /* --- attaching */
@@ -319,7 +331,7 @@ static void detach(struct hooks *hooks, size_t i)
 
 static void attach_with_own_object(struct hooks *hooks, struct taskmon_bpf *main_object, u64 wanted)
 {
-	struct taskmon_bpf *bpf = load_sharing(main_object, wanted);
+	struct taskmon_bpf *bpf = load_hooks(main_object, wanted);
 
 	if (!bpf && !(wanted & (wanted - 1))) {
 		refuse(hooks, (size_t)__builtin_ctzll(wanted), "the kernel refuses the program", -errno);

@@ -45,6 +45,12 @@ void hooks_probe_lifecycle(struct hooks *hooks, struct taskmon_bpf *(*open)(void
  */
 void hooks_need(struct hooks *hooks, struct taskmon_bpf *bpf, u64 metrics, bool watching);
 
+/**
+ * Load these programs (a list that ends with NULL) in an object of their own, with the maps of `main_object` except that `map` is the one of
+ * `map_fd`. NULL with errno set.
+ */
+struct taskmon_bpf *hooks_load_sharing(struct taskmon_bpf *main_object, const char *const *programs, const char *map, int map_fd);
+
 /** Metrics of cost HOOK that are being measured now. */
 u64 hooks_measured(const struct hooks *hooks);
 /** Why a metric cannot be measured; NULL if it can, as far as is known. */

@@ -18,6 +18,7 @@
 #include "hooks.h"
 #include "log.h"
 #include "metric.h"
+#include "probe_hooks.h"
 #include "rollup.h"
 #include "taskmon.skel.h"
 
@@ -48,6 +49,7 @@ static const struct requirement {
 struct kernel {
 	struct taskmon_bpf *bpf;
 	struct hooks *hooks;
+	struct probe_hooks *probe_hooks;
 	struct ring_buffer *ring;
 	struct bpf_link *sampler;
 	kernel_event_handler handler;
@@ -115,10 +117,15 @@ static int deliver(void *context, void *record, size_t size)
 static struct taskmon_bpf *open_programs(void)
 {
 	struct taskmon_bpf *bpf = taskmon_bpf__open();
+	struct bpf_program *program;
 	struct timespec tick;
 
 	if (!bpf)
 		return NULL;
+	/* programs on functions are loaded when they are attached */
+	bpf_object__for_each_program(program, bpf->obj)
+		if (bpf_program__type(program) == BPF_PROG_TYPE_KPROBE)
+			bpf_program__set_autoload(program, false);
 	bpf->rodata->cpu_count = (u32)libbpf_num_possible_cpus();
 	bpf->rodata->page_size = (u32)sysconf(_SC_PAGESIZE);
 	clock_getres(CLOCK_MONOTONIC_COARSE, &tick); /* which advances at scheduler ticks */
@@ -192,6 +199,11 @@ int kernel_open(struct kernel **out, kernel_event_handler handler, void *context
 		log_error(SUBSYSTEM, "cannot map the ring buffer: %s", strerror(-err));
 		goto out;
 	}
+	kernel->probe_hooks = probe_hooks_new(kernel->bpf, kernel->ring, deliver, kernel);
+	if (!kernel->probe_hooks) {
+		err = -ENOMEM;
+		goto out;
+	}
 	kernel->sampler = bpf_program__attach_iter(kernel->bpf->progs.sample_task, NULL);
 	if (!kernel->sampler) {
 		err = -errno;
@@ -212,6 +224,7 @@ void kernel_close(struct kernel *kernel)
 	if (!kernel)
 		return;
 	hooks_free(kernel->hooks);
+	probe_hooks_free(kernel->probe_hooks);
 	bpf_link__destroy(kernel->sampler);
 	ring_buffer__free(kernel->ring);
 	taskmon_bpf__destroy(kernel->bpf);
@@ -261,6 +274,11 @@ void kernel_need(struct kernel *kernel, u64 metrics, bool watching)
 const struct hooks *kernel_hooks(const struct kernel *kernel)
 {
 	return kernel->hooks;
+}
+
+struct probe_hooks *kernel_probe_hooks(struct kernel *kernel)
+{
+	return kernel->probe_hooks;
 }
 
 void kernel_measure_clock(struct kernel *kernel)

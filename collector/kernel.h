@@ -12,8 +12,9 @@
 
 struct hooks;
 struct kernel;
+struct probe_hooks;
 
-/** Gets each task_event and final task_record in the order in which the kernel wrote them. */
+/** Gets each task_event, final task_record and probe_hit; those of one kind in the order in which the kernel wrote them. */
 typedef void (*kernel_event_handler)(const void *record, size_t size, void *context);
 /** Gets each record of a sampling pass. */
 typedef void (*kernel_sample_handler)(const struct task_record *record, void *context);
@@ -37,6 +38,9 @@ void kernel_need(struct kernel *kernel, u64 metrics, bool watching);
 
 /** The programs on events, for people. */
 const struct hooks *kernel_hooks(const struct kernel *kernel);
+
+/** The programs on functions of processes. */
+struct probe_hooks *kernel_probe_hooks(struct kernel *kernel);
 
 /**
  * Measure how far the clock of the run queues is from the boot clock; the on-CPU time of running tasks is as exact as

@@ -20,6 +20,7 @@
 #include "log.h"
 #include "notify.h"
 #include "options.h"
+#include "probe.h"
 #include "sampler.h"
 #include "server.h"
 #include "smaps.h"
@@ -35,6 +36,7 @@ struct collector {
 	struct watches *watches;
 	struct cgroups *cgroups;
 	struct smaps *smaps;
+	struct probes *probes;
 	struct dispatch *dispatch;
 	struct sampler sampler;
 	struct requests requests;
@@ -116,8 +118,10 @@ static int build(struct collector *collector)
 	if (collector->cgroups)
 		kernel_set_cgroup(collector->kernel, cgroup_root(collector->cgroups));
 	collector->smaps = smaps_new(collector->config.smaps_share, collector->config.smaps_max_rss);
-	collector->dispatch = dispatch_new(collector->kernel, collector->watches, collector->cgroups, collector->smaps);
-	return collector->watches && collector->cgroups && collector->smaps && collector->dispatch ? 0 : -ENOMEM;
+	collector->probes = probes_new(collector->kernel);
+	collector->dispatch = dispatch_new(collector->kernel, collector->watches, collector->cgroups, collector->smaps,
+					   collector->probes);
+	return collector->watches && collector->cgroups && collector->smaps && collector->probes && collector->dispatch ? 0 : -ENOMEM;
 }
 
 static int serve(struct collector *collector)
@@ -125,7 +129,8 @@ static int serve(struct collector *collector)
 	int err;
 
 	collector->requests =
-		(struct requests){ collector->kernel, collector->dispatch, &collector->sampler, &collector->rules };
+		(struct requests){ collector->kernel, collector->dispatch, &collector->sampler, &collector->rules,
+				   collector->probes };
 	err = watch_signals(collector);
 	if (!err)
 		err = sampler_start(&collector->sampler, &collector->loop, collector->kernel, collector->watches,
@@ -151,6 +156,7 @@ static int run(struct collector *collector)
 		err = serve(collector);
 	uv_loop_close(&collector->loop);
 	dispatch_free(collector->dispatch);
+	probes_free(collector->probes);
 	smaps_free(collector->smaps);
 	cgroups_free(collector->cgroups);
 	watches_free(collector->watches);

@@ -13,6 +13,7 @@ struct requests {
 	struct dispatch *dispatch;
 	struct sampler *sampler;
 	const struct rules *rules;
+	struct probes *probes;
 };
 
 /** Serve one frame. 0, or the session has failed. */

@@ -2,11 +2,13 @@
 #include "session.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <unistd.h>
 
 #include "log.h"
 #include "wire.h"
@@ -19,7 +21,7 @@ enum {
 	FAREWELL_TIMEOUT_MS = 2000, /* for the last Error to be read */
 	WRITE_FRAMES = 32,         /* handed to the kernel at once; these cannot be dropped any more */
 	READ_BYTES = 64 << 10,
-	LOSS_CAUSES_WIRE = TASKMON__LOSS__CAUSE__TABLE_FULL + 1, /* the last of them */
+	LOSS_CAUSES_WIRE = TASKMON__LOSS__CAUSE__PROBE_PROCESS + 1, /* the last of them */
 };
 
 struct queued {
@@ -39,6 +41,8 @@ struct session {
 	struct client client;
 	struct frame_reader reader;
 	bool greeted, failing, closing, corked;
+	int files[SESSION_FILES_MAX]; /* that the client has passed */
+	size_t file_count;
 
 	struct queue queue;
 	size_t queue_limit, queue_bytes; /* what is being written counts too */
@@ -55,6 +59,7 @@ static const Taskmon__Loss__Cause loss_cause_of[SESSION_LOADS] = {
 	[SESSION_SAMPLES] = TASKMON__LOSS__CAUSE__QUEUE_SAMPLES,
 	[SESSION_ENDED] = TASKMON__LOSS__CAUSE__QUEUE_ENDED,
 	[SESSION_EVENTS] = TASKMON__LOSS__CAUSE__QUEUE_EVENTS,
+	[SESSION_PROBES] = TASKMON__LOSS__CAUSE__QUEUE_PROBES,
 };
 
 static void write_more(struct session *session);
@@ -93,6 +98,8 @@ void session_close(struct session *session)
 	/* `writing` belongs to libuv until its callback has run */
 	free_queue(&session->queue);
 	frame_reader_free(&session->reader);
+	while (session->file_count)
+		close(session->files[--session->file_count]);
 	uv_close((uv_handle_t *)&session->timer, on_timer_closed);
 }
 
@@ -359,6 +366,61 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
 	*buffer = uv_buf_init(read_buffer, READ_BYTES);
 }
 
+/* libuv gives what was passed only as a stream, whatever it is: a copy of the descriptor is kept, and that handle closed again. */
+static void free_handle(uv_handle_t *handle)
+{
+	free(handle);
+}
+
+static int take_passed_file(struct session *session)
+{
+	uv_pipe_t *handle = malloc(sizeof(*handle));
+	uv_os_fd_t fd;
+	int err;
+
+	if (!handle)
+		return -ENOMEM;
+	uv_pipe_init(session->pipe.loop, handle, 0);
+	err = uv_accept((uv_stream_t *)&session->pipe, (uv_stream_t *)handle);
+	if (!err && session->file_count == SESSION_FILES_MAX)
+		err = -EMFILE;
+	if (!err)
+		err = uv_fileno((uv_handle_t *)handle, &fd);
+	if (!err) {
+		fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		err = fd < 0 ? -errno : 0;
+	}
+	if (!err)
+		session->files[session->file_count++] = fd;
+	uv_close((uv_handle_t *)handle, free_handle);
+	return err;
+}
+
+/* All must be taken, or libuv would keep them. */
+static int take_passed_files(struct session *session)
+{
+	int err = 0;
+
+	while (uv_pipe_pending_count(&session->pipe) > 0) {
+		int taken = take_passed_file(session);
+
+		if (taken == -ENOMEM)
+			return taken;
+		err = err ? err : taken;
+	}
+	return err;
+}
+
+size_t session_take_files(struct session *session, int *fds, size_t most)
+{
+	size_t count = session->file_count < most ? session->file_count : most;
+
+	memcpy(fds, session->files, count * sizeof(*fds));
+	session->file_count -= count;
+	memmove(session->files, session->files + count, session->file_count * sizeof(*fds));
+	return count;
+}
+
 static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
 {
 	struct session *session = stream->data;
@@ -368,6 +430,10 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
 		return;
 	if (size < 0) {
 		session_close(session);
+		return;
+	}
+	if (take_passed_files(session)) {
+		session_fail(session, TASKMON__ERROR__CODE__LIMIT, "more than %d files", SESSION_FILES_MAX);
 		return;
 	}
 	err = frame_reader_feed(&session->reader, (const uint8_t *)buffer->base, (size_t)size, on_frame, session);
@@ -392,7 +458,7 @@ int session_accept(uv_stream_t *listener, size_t queue_bytes, const struct sessi
 	TAILQ_INIT(&session->queue);
 	TAILQ_INIT(&session->writing);
 	frame_reader_init(&session->reader, WIRE_CLIENT_FRAME_MAX);
-	uv_pipe_init(listener->loop, &session->pipe, 0);
+	uv_pipe_init(listener->loop, &session->pipe, 1); /* descriptors may come with frames */
 	uv_timer_init(listener->loop, &session->timer);
 	session->pipe.data = session->timer.data = session;
 	err = uv_accept(listener, (uv_stream_t *)&session->pipe);

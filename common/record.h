@@ -115,6 +115,7 @@ enum record_type {
 	RECORD_FORK,       /* struct task_event, like all that follow */
 	RECORD_EXEC,
 	RECORD_RENAME,
+	RECORD_PROBE, /* struct probe_hit */
 };
 
 /* What a record stands for. */
@@ -165,6 +166,8 @@ enum loss_cause {
 	LOSS_RING_FULL,  /* an event or a final record did not fit into the ring buffer */
 	LOSS_STATE_FULL, /* no memory for the state of a task: it is not watched */
 	LOSS_TABLE_FULL, /* no room for a block request in flight, or for what a task is charged from elsewhere */
+	LOSS_PROBE_FULL, /* a call or return of a probed function did not fit into the ring of these */
+	LOSS_PROBE_RETURN, /* a call whose return the kernel will not show, because too many are open in its thread */
 	LOSS_CAUSES
 };
 
@@ -260,6 +263,62 @@ struct rule_settings {
 #define ARGV_HASH_SEED 14695981039346656037ULL /* FNV-1a, 64 bits */
 #define ARGV_HASH_PRIME 1099511628211ULL
 #define ARGV_BASENAME_SALT 0x9e3779b97f4a7c15ULL /* a token's last part, behind its last slash */
+
+/*
+ * Probes of functions. Each is in a slot; it is attached to one process at a time, with that process and its slot in the cookie, since some
+ * kernels run a program for other processes that are probed at the same place, too.
+ */
+enum {
+	PROBE_SLOTS = 256,
+	PROBE_ARGUMENTS_MAX = 16,
+	PROBE_REGISTERS = 6,     /* that arguments are passed in; later ones are on the stack */
+	PROBE_TEXT_MAX = 256,    /* bytes of one text with its NUL */
+	PROBE_TEXTS_BYTES = 1024,
+	PROBE_CALLS_MAX = 64,    /* nested calls of one thread of which the kernel shows the return: MAX_URETPROBE_DEPTH, include/linux/uprobes.h */
+};
+
+#define PROBE_COOKIE(tgid, slot) ((u64)(slot) << 32 | (u32)(tgid))
+
+struct probe_argument {
+	u16 place;      /* which register; from PROBE_REGISTERS on, which word on the stack */
+	u16 text_bytes; /* it points to a text of at most so many bytes, NUL and all; 0: it is a number */
+	u16 text_at;    /* where its text goes in the record */
+	u16 pad;
+};
+
+struct probe_spec {
+	u64 watches; /* that want it */
+	u32 argument_count;
+	u32 pad;
+	struct probe_argument arguments[PROBE_ARGUMENTS_MAX];
+};
+
+enum probe_hit_flags {
+	PROBE_RETURN = 1 << 0, /* else the function was called */
+	PROBE_TOTALS = 1 << 1, /* heap_bytes and heap_blocks are known */
+	PROBE_CHANGE = 1 << 2, /* the changes are known */
+	PROBE_TEXTS = 1 << 3,  /* a struct probe_texts follows */
+};
+
+/** A call of a probed function, or its return. */
+struct probe_hit {
+	u32 type; /* RECORD_PROBE */
+	u32 slot;
+	u64 watches;
+	u64 time_ns; /* CLOCK_BOOTTIME */
+	u32 tid, tgid;
+	u32 flags; /* enum probe_hit_flags */
+	u32 depth; /* calls of this function that are open in this thread, this one included; 0: not known */
+	u64 heap_bytes, heap_blocks; /* outstanding, of the process */
+	u64 bytes_change, blocks_change; /* return: what this thread has added since the call; signed */
+	u64 present; /* bit per argument that could be read */
+	u64 arguments[PROBE_ARGUMENTS_MAX]; /* as in the register or on the stack; of a text: its length with NUL */
+};
+
+struct probe_texts {
+	struct probe_hit hit;
+	char texts[PROBE_TEXTS_BYTES + PROBE_TEXT_MAX];
+};
 
 /** What one pass of the sampler shall emit. */
 struct sample_request {
