@@ -126,7 +126,7 @@ asan:
 	$(Q)$(MAKE) B=$(B)/asan SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' all unit-tests
 
 # libFuzzer needs everything compiled by clang with its instrumentation, so the few files are compiled again.
-$(B)/fuzz/fuzz_frames: common/frame.c common/wire.c common/arena.c common/metric.c common/str.c $(B)/gen/taskmon.pb-c.c
+$(B)/fuzz/fuzz_frames: common/frame.c common/wire.c common/calls.c common/arena.c common/metric.c common/str.c $(B)/gen/taskmon.pb-c.c
 $(B)/fuzz/fuzz_collector_config: collector/config.c common/json_file.c common/str.c
 $(B)/fuzz/fuzz_report_config: $(addprefix reporter/,config.c config_thresholds.c options.c option_values.c modules.c select.c \
 	derive.c csv_tables.c output.c output_file.c threshold_rule.c threshold_judge.c threshold_stats.c) \
@@ -148,9 +148,21 @@ $(B)/bench/thresholds: tests/bench/thresholds.c $(REPORTER_OBJS) $(COMMON_OBJS)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -Ireporter -o $@ $< $(filter-out %/main.o,$(REPORTER_OBJS)) $(COMMON_OBJS) \
 		$(call pkg_libs,$(REPORTER_PKGS)) -lm
 
-bench: all workloads $(B)/bench/thresholds
+# BPF programs that do almost nothing, to compare with.
+$(B)/bench/bare.bpf.o: tests/bench/bare.bpf.c bpf/kernel_types.h
+	@mkdir -p $(@D)
+	$(call say,BPF,$<)$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
+
+$(B)/gen/bare.skel.h: $(B)/bench/bare.bpf.o
+	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name bare_bpf > $@.tmp && mv $@.tmp $@
+
+$(B)/bench/bare: tests/bench/bare.c $(B)/gen/bare.skel.h
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -o $@ $< $(call pkg_libs,libbpf)
+
+bench: all workloads $(B)/bench/thresholds $(B)/bench/bare
 	$(Q)$(B)/bench/thresholds
 	$(Q)TASKMON_BUILD=$(B) tests/bench/snapshot
+	$(Q)TASKMON_BUILD=$(B) tests/bench/syscall
 
 install: all
 	install -D -m 755 $(B)/taskmon-collector $(DESTDIR)$(sbindir)/taskmon-collector

@@ -193,6 +193,13 @@ typedef struct {
 
 struct task_struct;
 
+/* arch/x86/include/asm/thread_info.h */
+struct thread_info {
+	u32 status;
+};
+
+#define TS_COMPAT 0x0002 /* a 32-bit system call is being made */
+
 /* include/linux/sched/signal.h */
 struct signal_struct {
 	atomic_t live;
@@ -215,6 +222,7 @@ struct signal_struct {
 
 /* include/linux/sched.h */
 struct task_struct {
+	struct thread_info thread_info; /* CONFIG_THREAD_INFO_IN_TASK */
 	unsigned int __state; /* since 5.14 */
 	unsigned int flags;
 	int on_cpu;
@@ -289,6 +297,7 @@ struct request {
 
 /* arch/x86/include/asm/ptrace.h */
 struct pt_regs {
+	unsigned long bx, di;
 	unsigned long orig_ax;
 };
 

@@ -9,6 +9,21 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+extern void bpf_preempt_disable(void) __ksym __weak;
+extern void bpf_preempt_enable(void) __ksym __weak;
+
+__hidden __noinline void forbid_preemption(void)
+{
+	if (bpf_preempt_disable)
+		bpf_preempt_disable();
+}
+
+__hidden __noinline void allow_preemption(void)
+{
+	if (bpf_preempt_disable)
+		bpf_preempt_enable();
+}
+
 /*
  * The collector sleeps until the first record, then waits a moment for more and takes them all; until it has, more
  * wake-ups would only cost, unless the ring runs full.

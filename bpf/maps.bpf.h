@@ -259,6 +259,32 @@ struct {
 	__type(value, struct probe_thread);
 } probe_threads SEC(".maps") __weak;
 
+/* The rings of system calls, see struct stream_ring. The collector puts real ones here while somebody wants them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct stream_ring);
+} stream_rings SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct syscall_record);
+} stream_records SEC(".maps") __weak;
+
+/* Threads that return from a signal handler, by tid: the number of the call that they will leave without it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, u32);
+	__type(value, u32);
+} signal_returns SEC(".maps") __weak;
+
 /* What threads add up to. */
 struct counters {
 	u64 utime, stime, kept_runtime; /* as the kernel has them */

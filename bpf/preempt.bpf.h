@@ -12,17 +12,16 @@
 
 #include <bpf/bpf_helpers.h>
 
-extern void bpf_preempt_disable(void) __ksym __weak;
-extern void bpf_preempt_enable(void) __ksym __weak;
+/* bpftool 7.1 links a function of the kernel into one object only: lifecycle.bpf.c has these for all. */
+void forbid_preemption(void);
+void allow_preemption(void);
 
 /** Run a statement without preemption. */
-#define WITHOUT_PREEMPTION(statement)              \
-	do {                                       \
-		if (bpf_preempt_disable)           \
-			bpf_preempt_disable();     \
-		statement;                         \
-		if (bpf_preempt_disable)           \
-			bpf_preempt_enable();      \
+#define WITHOUT_PREEMPTION(statement) \
+	do {                          \
+		forbid_preemption();  \
+		statement;            \
+		allow_preemption();   \
 	} while (0)
 
 #endif

@@ -70,6 +70,14 @@ static int apply_max_clients(void *target, const cJSON *value, struct json_file 
 	return err;
 }
 
+static int apply_stream_bytes(void *target, const cJSON *value, struct json_file *file)
+{
+	struct config *config = target;
+
+	(void)file;
+	return json_whole(value, 65536, (double)(1ULL << 34), &config->stream_bytes);
+}
+
 static int apply_smaps_cpu_percent(void *target, const cJSON *value, struct json_file *file)
 {
 	struct config *config = target;
@@ -116,6 +124,7 @@ static const struct json_setting settings[] = {
 	{ "others", apply_others, "\"own\" or \"deny\"" },
 	{ "queue_bytes", apply_queue_bytes, "a whole number from 16384 to 1073741824" },
 	{ "max_clients", apply_max_clients, "a whole number from 1 to 4096" },
+	{ "stream_bytes", apply_stream_bytes, "a whole number from 65536 to 17179869184" },
 	{ "smaps_cpu_percent", apply_smaps_cpu_percent, "a number from 0.1 to 100" },
 	{ "smaps_max_rss", apply_smaps_max_rss, "a whole number from 1 to 1125899906842624" },
 	{ "known_apps", apply_known_apps, "the absolute path of a file of rules" },
@@ -133,6 +142,7 @@ void config_defaults(struct config *config)
 		.group = group ? group->gr_gid : 0,
 		.queue_bytes = 8 << 20,
 		.max_clients = 256,
+		.stream_bytes = 64 << 20,
 		.smaps_share = 0.05,
 		.smaps_max_rss = 8ULL << 30,
 	};

@@ -8,6 +8,7 @@
 #include "log.h"
 #include "session.h"
 #include "smaps.h"
+#include "streams.h"
 
 struct dispatch {
 	struct kernel *kernel;
@@ -15,6 +16,7 @@ struct dispatch {
 	struct cgroups *cgroups;
 	struct smaps *smaps;
 	struct probes *probes;
+	struct streams *streams;
 	struct feed **feeds;
 	size_t feed_count;
 	uint32_t last_id;
@@ -23,12 +25,13 @@ struct dispatch {
 };
 
 struct dispatch *dispatch_new(struct kernel *kernel, struct watches *watches, struct cgroups *cgroups,
-			      struct smaps *smaps, struct probes *probes)
+			      struct smaps *smaps, struct probes *probes, struct streams *streams)
 {
 	struct dispatch *dispatch = calloc(1, sizeof(*dispatch));
 
 	if (!dispatch)
 		return NULL;
+	dispatch->streams = streams;
 	dispatch->kernel = kernel;
 	dispatch->watches = watches;
 	dispatch->cgroups = cgroups;
@@ -92,8 +95,11 @@ static void update_wishes(struct dispatch *dispatch)
 		wishes.hooked |= spec->metrics & metric_hook_bits ? bit : 0;
 		wishes.timed |= spec->metrics & METRICS_OF_SWITCHES ? bit : 0;
 		wishes.windows |= spec->metrics & metric_window_bits ? bit : 0;
-		wishes.metrics |= spec->metrics;
+		wishes.syscalls |= spec->syscalls ? bit : 0;
+		wishes.metrics |= spec->metrics | (spec->syscalls ? NEED_SYSCALLS : 0);
 	}
+	if (streams_set_feeds(dispatch->streams, dispatch->feeds, dispatch->feed_count))
+		log_error("dispatch", "out of memory: no system calls are sent");
 	watches_set_wishes(dispatch->watches, &wishes);
 	update_probes(dispatch);
 	if (!(wishes.metrics & metric_walk_bits))
@@ -108,7 +114,8 @@ static struct feed *find_feed(struct dispatch *dispatch, const struct feed_spec 
 		if (other->watch == spec->watch && other->threads == spec->threads && other->events == spec->events &&
 		    other->metrics == spec->metrics && other->interval_ns == spec->interval_ns &&
 		    other->probe_count == spec->probe_count &&
-		    memcmp(other->probes, spec->probes, spec->probe_count * sizeof(spec->probes[0])) == 0)
+		    memcmp(other->probes, spec->probes, spec->probe_count * sizeof(spec->probes[0])) == 0 &&
+		    other->syscalls == spec->syscalls)
 			return dispatch->feeds[i];
 	}
 	return NULL;
@@ -122,7 +129,8 @@ static struct feed *add_feed(struct dispatch *dispatch, const struct feed_spec *
 	if (!grown)
 		return NULL;
 	dispatch->feeds = grown;
-	feed = feed_new(++dispatch->last_id, spec, dispatch->watches, dispatch->cgroups, dispatch->smaps);
+	feed = feed_new(++dispatch->last_id, spec, dispatch->watches, dispatch->cgroups, dispatch->smaps,
+			dispatch->streams);
 	if (!feed)
 		return NULL;
 	dispatch->feeds[dispatch->feed_count++] = feed;
@@ -136,8 +144,8 @@ static void remove_feed(struct dispatch *dispatch, struct feed *feed)
 		if (dispatch->feeds[i] == feed)
 			dispatch->feeds[i] = dispatch->feeds[--dispatch->feed_count];
 	release_probes(dispatch, feed_spec(feed));
-	feed_free(feed);
 	update_wishes(dispatch);
+	feed_free(feed);
 }
 
 static size_t subscriptions_of(const struct dispatch *dispatch, const struct session *session)
@@ -351,6 +359,7 @@ static void tell_losses(struct dispatch *dispatch)
 		[LOSS_TABLE_FULL] = TASKMON__LOSS__CAUSE__TABLE_FULL,
 		[LOSS_PROBE_FULL] = TASKMON__LOSS__CAUSE__PROBE_RING_FULL,
 		[LOSS_PROBE_RETURN] = TASKMON__LOSS__CAUSE__PROBE_RETURN,
+		[LOSS_STREAM_FULL] = TASKMON__LOSS__CAUSE__STREAM_FULL,
 	};
 	u64 skipped = kernel_skipped(dispatch->kernel);
 

@@ -16,7 +16,7 @@
 struct dispatch;
 
 struct dispatch *dispatch_new(struct kernel *kernel, struct watches *watches, struct cgroups *cgroups,
-			      struct smaps *smaps, struct probes *probes);
+			      struct smaps *smaps, struct probes *probes, struct streams *streams);
 void dispatch_free(struct dispatch *dispatch);
 
 /**

@@ -67,7 +67,7 @@ int doctor_run(void)
 	uname(&name);
 	printf("taskmon-collector %s on %s %s\n\n", TASKMON_VERSION, name.release, name.machine);
 	kernel_set_cgroup(kernel, cgroup_root(cgroups));
-	kernel_need(kernel, METRIC_ALL_BITS, true); /* really attach everything, once */
+	kernel_need(kernel, METRIC_ALL_BITS | NEED_SYSCALLS, true); /* really attach everything, once */
 	lacking = print_hooks(kernel_hooks(kernel));
 	err = print_metrics(kernel);
 	err = lacking ? lacking : err;

@@ -5,12 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "calls.h"
 #include "cgroup.h"
 #include "clock.h"
 #include "hits.h"
 #include "session.h"
-#include "watch.h"
 #include "smaps.h"
+#include "streams.h"
+#include "watch.h"
 #include "window.h"
 #include "wire.h"
 
@@ -41,6 +43,9 @@ struct feed {
 	struct windows *windows; /* NULL: the feed has no maxima */
 	struct smaps *smaps;     /* NULL: the feed has no metrics of cost WALK */
 
+	struct streams *streams;
+	struct calls_builder *calls; /* NULL: the feed has no system calls */
+
 	struct rows_builder *ended;
 	struct event_slot *events;
 	Taskmon__Event **event_list;
@@ -49,7 +54,7 @@ struct feed {
 };
 
 struct feed *feed_new(uint32_t id, const struct feed_spec *spec, struct watches *watches, struct cgroups *cgroups,
-		      struct smaps *smaps)
+		      struct smaps *smaps, struct streams *streams)
 {
 	struct feed *feed = calloc(1, sizeof(*feed));
 
@@ -59,6 +64,7 @@ struct feed *feed_new(uint32_t id, const struct feed_spec *spec, struct watches 
 	feed->spec = *spec;
 	feed->cgroups = cgroups;
 	feed->watches = watches;
+	feed->streams = streams;
 	if (spec->metrics & metric_walk_bits && !spec->threads)
 		feed->smaps = smaps;
 	feed->samples = rows_builder_new(spec->metrics, spec->threads, false);
@@ -69,8 +75,11 @@ struct feed *feed_new(uint32_t id, const struct feed_spec *spec, struct watches 
 		feed->windows = windows_new();
 	if (spec->probe_count)
 		feed->hits = hits_new();
+	if (spec->syscalls)
+		feed->calls = calls_builder_new();
 	if (!feed->samples || !feed->ended || !feed->events || !feed->event_list ||
-	    (spec->metrics & metric_window_bits && !feed->windows) || (spec->probe_count && !feed->hits)) {
+	    (spec->metrics & metric_window_bits && !feed->windows) || (spec->probe_count && !feed->hits) ||
+	    (spec->syscalls && !feed->calls)) {
 		feed_free(feed);
 		return NULL;
 	}
@@ -87,6 +96,7 @@ void feed_free(struct feed *feed)
 	rows_builder_free(feed->ended);
 	windows_free(feed->windows);
 	hits_free(feed->hits);
+	calls_builder_free(feed->calls);
 	free(feed->events);
 	free(feed->event_list);
 	free(feed->subscribers);
@@ -313,9 +323,36 @@ void feed_add_hit(struct feed *feed, const struct probe_hit *hit, size_t size, u
 	hits_add(feed->hits, hit, size, number, declaration);
 }
 
-/* Events first: who counts processes must hear of a fork before the end of its parent. */
+void feed_send_syscalls(struct feed *feed)
+{
+	Taskmon__Frame message = TASKMON__FRAME__INIT;
+
+	if (!feed->calls || calls_builder_count(feed->calls) == 0)
+		return;
+	message.body_case = TASKMON__FRAME__BODY_SYSCALLS;
+	message.syscalls = calls_builder_message(feed->calls);
+	message.syscalls->feed = feed->id;
+	message.syscalls->wall_offset_ns = clock_wall_offset_ns();
+	send_frame(feed, &message, SESSION_SYSCALLS, calls_builder_count(feed->calls), NULL);
+	calls_builder_reset(feed->calls);
+}
+
+void feed_add_syscall(struct feed *feed, const struct syscall_record *record)
+{
+	if (calls_builder_add(feed->calls, record) == 0)
+		return;
+	feed_send_syscalls(feed);
+	calls_builder_add(feed->calls, record);
+}
+
+/*
+ * System calls first: nothing comes after the last row of a task. Then events: who counts processes must hear of a fork
+ * before the end of its parent.
+ */
 void feed_flush(struct feed *feed)
 {
+	if (feed->calls && (feed->event_count || rows_builder_count(feed->ended)))
+		streams_drain(feed->streams);
 	send_events(feed);
 	send_hits(feed);
 	send_ended(feed);

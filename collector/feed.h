@@ -18,6 +18,7 @@ struct cgroups;
 struct watches;
 struct session;
 struct smaps;
+struct streams;
 struct feed;
 
 enum { FEED_PROBES_MAX = PROBES_PER_SUBSCRIPTION };
@@ -31,6 +32,7 @@ struct feed_spec {
 	unsigned int watch; /* bit number */
 	bool threads;       /* rows are threads */
 	bool events;        /* send Events too */
+	bool syscalls;      /* send Syscalls too */
 	uint64_t metrics;   /* bit set */
 	uint64_t interval_ns;
 	uid_t probe_user; /* to whose account the probes are */
@@ -38,9 +40,9 @@ struct feed_spec {
 	struct feed_probe probes[FEED_PROBES_MAX];
 };
 
-/** NULL when out of memory. `watches` knows the names of rules, `cgroups` turns cgroup ids into paths; they and `smaps` must live longer. */
+/** NULL when out of memory. `watches` knows the names of rules, `cgroups` turns cgroup ids into paths; they, `smaps` and `streams` must live longer. */
 struct feed *feed_new(uint32_t id, const struct feed_spec *spec, struct watches *watches, struct cgroups *cgroups,
-		      struct smaps *smaps);
+		      struct smaps *smaps, struct streams *streams);
 void feed_free(struct feed *feed);
 
 uint32_t feed_id(const struct feed *feed);
@@ -76,5 +78,9 @@ void feed_add_event(struct feed *feed, const struct task_event *event);
 void feed_add_hit(struct feed *feed, const struct probe_hit *hit, size_t size, u32 number, const struct declaration *declaration);
 void feed_add_end(struct feed *feed, const struct task_record *record);
 void feed_flush(struct feed *feed);
+
+/** System calls leave when a frame of them is full and with feed_send_syscalls(). */
+void feed_add_syscall(struct feed *feed, const struct syscall_record *record);
+void feed_send_syscalls(struct feed *feed);
 
 #endif

@@ -39,6 +39,8 @@ static const struct hook table[] = {
 	{ "on_signal", "signal_deliver", BIT(signal_count), NULL, NULL },
 	{ "on_sys_enter", "sys_enter", BIT(syscall_count), NULL, NULL },
 	{ "on_sys_exit", "sys_exit", FAILS, NULL, NULL },
+	{ "stream_leave", "sys_exit", NEED_SYSCALLS, NULL, NULL },
+	{ "stream_enter", "sys_enter", NEED_SYSCALLS, NULL, NULL },
 	{ "on_accept", "sys_exit", BIT(accept_count), NULL, NULL },
 	{ "on_bio_complete", "block_bio_complete", BIT(io_request_time_max), NULL, NULL },
 	{ "on_request_complete", "block_rq_complete", BIT(io_request_time_max), NULL, NULL },
@@ -62,13 +64,17 @@ static const struct hook table[] = {
 	{ "on_packet_out", "cgroup_skb/egress", METRICS_OF_LINK, NULL, NULL },
 };
 
-enum { HOOKS = sizeof(table) / sizeof(table[0]), REASON_BYTES = 96 };
+enum { HOOKS = sizeof(table) / sizeof(table[0]), REASON_BYTES = 96, OTHER_MAPS_MAX = 4 };
 _Static_assert(HOOKS <= 64, "sets of hooks are one u64");
 
 struct hooks {
 	int cgroup_fd;
 	u64 metrics; /* that are wanted now */
 	u64 skipped; /* by programs that are detached again */
+	struct {
+		const char *name; /* NULL: free */
+		int fd;
+	} other_maps[OTHER_MAPS_MAX];
 	struct attached {
 		char reason[REASON_BYTES]; /* why it cannot be used; empty: it can */
 		struct bpf_link *link;
@@ -166,18 +172,23 @@ static bool has_stand_in(const struct hooks *hooks, const char *event)
 	return false;
 }
 
-const char *hooks_metric_unavailable(const struct hooks *hooks, enum metric_id id)
+const char *hooks_need_unavailable(const struct hooks *hooks, u64 need)
 {
 	for (size_t i = 0; i < HOOKS; i++)
-		if (table[i].metrics & METRIC_BIT(id) && !table[i].instead_of && hooks_reason(hooks, i) &&
+		if (table[i].metrics & need && !table[i].instead_of && hooks_reason(hooks, i) &&
 		    !has_stand_in(hooks, table[i].event))
 			return hooks_reason(hooks, i);
 	return NULL;
 }
 
+const char *hooks_metric_unavailable(const struct hooks *hooks, enum metric_id id)
+{
+	return hooks_need_unavailable(hooks, METRIC_BIT(id));
+}
+
 static bool is_needed(const struct hooks *hooks, size_t i, u64 metrics, bool watching)
 {
-	u64 possible = metrics & NEED_CONNECTIONS;
+	u64 possible = metrics & NEEDS_BESIDE_METRICS;
 
 	if (hooks_reason(hooks, i) || hooks_spare(hooks, i))
 		return false;
@@ -245,12 +256,36 @@ void hooks_probe_lifecycle(struct hooks *hooks, struct taskmon_bpf *(*open)(void
 	}
 }
 
+void hooks_set_map(struct hooks *hooks, const char *name, int fd)
+{
+	size_t i = 0;
+
+	while (i < OTHER_MAPS_MAX && hooks->other_maps[i].name && strcmp(hooks->other_maps[i].name, name) != 0)
+		i++;
+	if (i < OTHER_MAPS_MAX) {
+		hooks->other_maps[i].name = name;
+		hooks->other_maps[i].fd = fd;
+	}
+}
+
+/* What an object shall use in place of a map of its own. */
+static int shared_map_fd(const struct hooks *hooks, const struct taskmon_bpf *main_object, const char *name)
+{
+	const struct bpf_map *map = bpf_object__find_map_by_name(main_object->obj, name);
+
+	for (size_t i = 0; i < OTHER_MAPS_MAX; i++)
+		if (hooks->other_maps[i].name && hooks->other_maps[i].fd >= 0 &&
+		    strcmp(hooks->other_maps[i].name, name) == 0)
+			return hooks->other_maps[i].fd;
+	return map ? bpf_map__fd(map) : -ENOENT;
+}
+
 /*
  * A loaded object cannot load more programs, and one that holds programs which nobody needs would cost memory and make users
  * wonder. So hooks come and go with objects of their own, which share the maps of the first. The lifecycle programs are in
  * that one.
  */
-struct taskmon_bpf *hooks_load_sharing(struct taskmon_bpf *main_object, const char *const *programs, const char *map_name, int map_fd)
+struct taskmon_bpf *hooks_load_sharing(const struct hooks *hooks, struct taskmon_bpf *main_object, const char *const *programs)
 {
 	struct taskmon_bpf *bpf = taskmon_bpf__open();
 	struct bpf_program *program;
@@ -264,11 +299,10 @@ struct taskmon_bpf *hooks_load_sharing(struct taskmon_bpf *main_object, const ch
 	for (; *programs; programs++)
 		bpf_program__set_autoload(bpf_object__find_program_by_name(bpf->obj, *programs), true);
 	bpf_object__for_each_map(map, bpf->obj) {
-		struct bpf_map *shared = bpf_object__find_map_by_name(main_object->obj, bpf_map__name(map));
-		bool is_other = map_name && strcmp(bpf_map__name(map), map_name) == 0;
+		int shared = shared_map_fd(hooks, main_object, bpf_map__name(map));
 
 		if (!err)
-			err = shared ? bpf_map__reuse_fd(map, is_other ? map_fd : bpf_map__fd(shared)) : -ENOENT;
+			err = shared < 0 ? shared : bpf_map__reuse_fd(map, shared);
 	}
 	if (!err)
 		err = taskmon_bpf__load(bpf);
@@ -279,7 +313,7 @@ struct taskmon_bpf *hooks_load_sharing(struct taskmon_bpf *main_object, const ch
 	return NULL;
 }
 
-static struct taskmon_bpf *load_hooks(struct taskmon_bpf *main_object, u64 wanted)
+static struct taskmon_bpf *load_hooks(const struct hooks *hooks, struct taskmon_bpf *main_object, u64 wanted)
 {
 	const char *programs[HOOKS + 1];
 	size_t count = 0;
@@ -288,7 +322,7 @@ static struct taskmon_bpf *load_hooks(struct taskmon_bpf *main_object, u64 wante
 		if (wanted >> i & 1)
 			programs[count++] = table[i].program;
 	programs[count] = NULL;
-	return hooks_load_sharing(main_object, programs, NULL, -1);
+	return hooks_load_sharing(hooks, main_object, programs);
 }
 
 /* --- attaching */
@@ -331,7 +365,7 @@ static void detach(struct hooks *hooks, size_t i)
 
 static void attach_with_own_object(struct hooks *hooks, struct taskmon_bpf *main_object, u64 wanted)
 {
-	struct taskmon_bpf *bpf = load_hooks(main_object, wanted);
+	struct taskmon_bpf *bpf = load_hooks(hooks, main_object, wanted);
 
 	if (!bpf && !(wanted & (wanted - 1))) {
 		refuse(hooks, (size_t)__builtin_ctzll(wanted), "the kernel refuses the program", -errno);

@@ -17,7 +17,7 @@ struct hooks;
 struct hook {
 	const char *program;
 	const char *event;      /* a tracepoint, fexit/FUNCTION or cgroup_skb/DIRECTION */
-	u64 metrics;            /* that need it */
+	u64 metrics;            /* that need it, and NEED_... */
 	const char *purpose;    /* what is missing without it, where that is more than metrics */
 	const char *instead_of; /* the event that it stands in for where the kernel lacks that one; NULL: the first choice */
 };
@@ -45,16 +45,17 @@ void hooks_probe_lifecycle(struct hooks *hooks, struct taskmon_bpf *(*open)(void
  */
 void hooks_need(struct hooks *hooks, struct taskmon_bpf *bpf, u64 metrics, bool watching);
 
-/**
- * Load these programs (a list that ends with NULL) in an object of their own, with the maps of `main_object` except that `map` is the one of
- * `map_fd`. NULL with errno set.
- */
-struct taskmon_bpf *hooks_load_sharing(struct taskmon_bpf *main_object, const char *const *programs, const char *map, int map_fd);
+/** Load these programs (a list that ends with NULL) in an object of their own, with the maps of `main_object`. NULL with errno set. */
+struct taskmon_bpf *hooks_load_sharing(const struct hooks *hooks, struct taskmon_bpf *main_object, const char *const *programs);
+/** Programs loaded from now on use this map in place of the one of that name in the object; -1: that one again. */
+void hooks_set_map(struct hooks *hooks, const char *name, int fd);
 
 /** Metrics of cost HOOK that are being measured now. */
 u64 hooks_measured(const struct hooks *hooks);
 /** Why a metric cannot be measured; NULL if it can, as far as is known. */
 const char *hooks_metric_unavailable(const struct hooks *hooks, enum metric_id id);
+/** Why a need beside metrics, NEED_..., cannot be met; NULL if it can. */
+const char *hooks_need_unavailable(const struct hooks *hooks, u64 need);
 /** The link of an iterator among the hooks, to start it with; -1 while it is not attached. */
 int hooks_link_fd(const struct hooks *hooks, const char *event);
 /** Times that the kernel skipped an attached program, because it ran already on that CPU (recursion_misses). */

@@ -20,6 +20,7 @@
 #include "metric.h"
 #include "probe_hooks.h"
 #include "rollup.h"
+#include "stream.h"
 #include "taskmon.skel.h"
 
 #define SUBSYSTEM "kernel"
@@ -29,6 +30,7 @@ enum {
 	READ_BYTES = 64 << 10,     /* an iterator returns 32 KiB at most (kernel/bpf/bpf_iter.c) */
 	NS_PER_SECOND = 1000000000,
 	CLOCK_ATTEMPTS = 4,
+	STREAM_BYTES = 1 << 20, /* unless the configuration says otherwise */
 };
 
 /* A metric needs this field of the kernel; `reason` is for people. */
@@ -55,6 +57,8 @@ struct kernel {
 	kernel_event_handler handler;
 	void *context;
 	bool watching;
+	struct stream *stream; /* NULL: nobody wants system calls */
+	size_t stream_bytes;
 	u64 skipped_requests; /* by programs, as of the last pass */
 	const char *unavailable[METRIC_TOTAL];
 	_Alignas(u64) char buffer[READ_BYTES];
@@ -184,6 +188,7 @@ int kernel_open(struct kernel **out, kernel_event_handler handler, void *context
 
 	if (!kernel)
 		return -ENOMEM;
+	kernel->stream_bytes = STREAM_BYTES;
 	kernel->handler = handler;
 	kernel->context = context;
 	libbpf_set_print(print_libbpf);
@@ -199,7 +204,7 @@ int kernel_open(struct kernel **out, kernel_event_handler handler, void *context
 		log_error(SUBSYSTEM, "cannot map the ring buffer: %s", strerror(-err));
 		goto out;
 	}
-	kernel->probe_hooks = probe_hooks_new(kernel->bpf, kernel->ring, deliver, kernel);
+	kernel->probe_hooks = probe_hooks_new(kernel->hooks, kernel->bpf, kernel->ring, deliver, kernel);
 	if (!kernel->probe_hooks) {
 		err = -ENOMEM;
 		goto out;
@@ -225,10 +230,16 @@ void kernel_close(struct kernel *kernel)
 		return;
 	hooks_free(kernel->hooks);
 	probe_hooks_free(kernel->probe_hooks);
+	stream_close(kernel->stream);
 	bpf_link__destroy(kernel->sampler);
 	ring_buffer__free(kernel->ring);
 	taskmon_bpf__destroy(kernel->bpf);
 	free(kernel);
+}
+
+void kernel_set_stream_bytes(struct kernel *kernel, size_t bytes)
+{
+	kernel->stream_bytes = bytes;
 }
 
 void kernel_set_cgroup(struct kernel *kernel, int cgroup_fd)
@@ -254,11 +265,39 @@ static void forget(struct kernel *kernel, bool watching)
 		empty(kernel->bpf->maps.charges);
 }
 
+static void set_stream(struct kernel *kernel, struct stream *stream)
+{
+	kernel->stream = stream;
+	hooks_set_map(kernel->hooks, "stream_rings", stream ? stream_rings_fd(stream) : -1);
+	hooks_set_map(kernel->hooks, "stream_records", stream ? stream_records_fd(stream) : -1);
+}
+
+/* Rings of system calls before their programs. Without memory for them the programs count what is lost. */
+static void open_stream(struct kernel *kernel)
+{
+	struct stream *stream;
+	int err = stream_open(&stream, kernel->stream_bytes);
+
+	if (err)
+		log_error(SUBSYSTEM, "no memory for system calls (stream_bytes): %s", strerror(-err));
+	else
+		set_stream(kernel, stream);
+}
+
+static void close_stream(struct kernel *kernel)
+{
+	stream_close(kernel->stream);
+	set_stream(kernel, NULL);
+}
+
 void kernel_need(struct kernel *kernel, u64 metrics, bool watching)
 {
 	struct watch_settings *settings = kernel_settings(kernel);
+	bool syscalls = watching && metrics & NEED_SYSCALLS;
 	u64 measured;
 
+	if (syscalls && !kernel->stream)
+		open_stream(kernel);
 	forget(kernel, kernel->watching);
 	settings->metrics = metrics;
 	settings->measured = hooks_measured(kernel->hooks) & metrics; /* what goes away is not told any more */
@@ -269,6 +308,8 @@ void kernel_need(struct kernel *kernel, u64 metrics, bool watching)
 	settings->measured = measured;
 	kernel->watching = watching;
 	forget(kernel, watching);
+	if (!syscalls && kernel->stream)
+		close_stream(kernel);
 }
 
 const struct hooks *kernel_hooks(const struct kernel *kernel)
@@ -466,6 +507,16 @@ int kernel_drain(struct kernel *kernel)
 	int taken = ring_buffer__consume(kernel->ring);
 
 	return taken < 0 ? taken : 0;
+}
+
+size_t kernel_drain_syscalls(struct kernel *kernel, size_t most, kernel_syscall_handler handler, void *context)
+{
+	return kernel->stream ? stream_read(kernel->stream, most, handler, context) : 0;
+}
+
+const char *kernel_syscalls_unavailable(const struct kernel *kernel)
+{
+	return hooks_need_unavailable(kernel->hooks, NEED_SYSCALLS);
 }
 
 u64 kernel_lost(const struct kernel *kernel, unsigned int watch, enum loss_cause cause)

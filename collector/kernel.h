@@ -16,6 +16,8 @@ struct probe_hooks;
 
 /** Gets each task_event, final task_record and probe_hit; those of one kind in the order in which the kernel wrote them. */
 typedef void (*kernel_event_handler)(const void *record, size_t size, void *context);
+/** Gets each system call. */
+typedef void (*kernel_syscall_handler)(const struct syscall_record *record, void *context);
 /** Gets each record of a sampling pass. */
 typedef void (*kernel_sample_handler)(const struct task_record *record, void *context);
 
@@ -27,11 +29,14 @@ int kernel_open(struct kernel **kernel, kernel_event_handler handler, void *cont
 /** Detach and unload everything. */
 void kernel_close(struct kernel *kernel);
 
+/** How much memory system calls may wait in while somebody wants them. */
+void kernel_set_stream_bytes(struct kernel *kernel, size_t bytes);
+
 /** The root of the cgroup v2 hierarchy, for the programs on packets; -1: there is none. */
 void kernel_set_cgroup(struct kernel *kernel, int cgroup_fd);
 
 /**
- * Attach the programs that these metrics need, and the lifecycle programs if anything is watched; detach all others. One
+ * Attach the programs that these metrics (and NEED_...) need, and the lifecycle programs if anything is watched; detach all others. One
  * that fails is logged, and its metrics are unavailable from then on.
  */
 void kernel_need(struct kernel *kernel, u64 metrics, bool watching);
@@ -89,6 +94,12 @@ int kernel_sample(struct kernel *kernel, const struct sample_request *request, b
 int kernel_event_fd(const struct kernel *kernel);
 int kernel_drain(struct kernel *kernel);
 
+/**
+ * Hand over at most `most` of the system calls recorded so far, in the order of their times. They tell of themselves to nobody:
+ * ask for them every now and then. Returns how many there were.
+ */
+size_t kernel_drain_syscalls(struct kernel *kernel, size_t most, kernel_syscall_handler handler, void *context);
+
 /** What was lost per watch and cause since the kernel side was loaded. */
 u64 kernel_lost(const struct kernel *kernel, unsigned int watch, enum loss_cause cause);
 
@@ -98,6 +109,8 @@ u64 kernel_lost(const struct kernel *kernel, unsigned int watch, enum loss_cause
  */
 u64 kernel_skipped(const struct kernel *kernel);
 
+/** Why this kernel cannot tell of each system call; NULL if it can. */
+const char *kernel_syscalls_unavailable(const struct kernel *kernel);
 /** Why this kernel cannot measure the metric; NULL if it can. */
 const char *kernel_metric_unavailable(const struct kernel *kernel, enum metric_id id);
 

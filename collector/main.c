@@ -24,6 +24,7 @@
 #include "sampler.h"
 #include "server.h"
 #include "smaps.h"
+#include "streams.h"
 #include "watch.h"
 
 struct collector {
@@ -37,6 +38,7 @@ struct collector {
 	struct cgroups *cgroups;
 	struct smaps *smaps;
 	struct probes *probes;
+	struct streams *streams;
 	struct dispatch *dispatch;
 	struct sampler sampler;
 	struct requests requests;
@@ -119,9 +121,14 @@ static int build(struct collector *collector)
 		kernel_set_cgroup(collector->kernel, cgroup_root(collector->cgroups));
 	collector->smaps = smaps_new(collector->config.smaps_share, collector->config.smaps_max_rss);
 	collector->probes = probes_new(collector->kernel);
+	kernel_set_stream_bytes(collector->kernel, collector->config.stream_bytes);
+	collector->streams = streams_new(collector->kernel);
 	collector->dispatch = dispatch_new(collector->kernel, collector->watches, collector->cgroups, collector->smaps,
-					   collector->probes);
-	return collector->watches && collector->cgroups && collector->smaps && collector->probes && collector->dispatch ? 0 : -ENOMEM;
+					   collector->probes, collector->streams);
+	return collector->watches && collector->cgroups && collector->smaps && collector->probes &&
+			       collector->streams && collector->dispatch ?
+		       0 :
+		       -ENOMEM;
 }
 
 static int serve(struct collector *collector)
@@ -134,7 +141,7 @@ static int serve(struct collector *collector)
 	err = watch_signals(collector);
 	if (!err)
 		err = sampler_start(&collector->sampler, &collector->loop, collector->kernel, collector->watches,
-				    collector->dispatch);
+				    collector->dispatch, collector->streams);
 	if (!err)
 		err = server_start(&collector->server, &collector->loop, &collector->requests);
 	if (err)
@@ -157,6 +164,7 @@ static int run(struct collector *collector)
 	uv_loop_close(&collector->loop);
 	dispatch_free(collector->dispatch);
 	probes_free(collector->probes);
+	streams_free(collector->streams);
 	smaps_free(collector->smaps);
 	cgroups_free(collector->cgroups);
 	watches_free(collector->watches);

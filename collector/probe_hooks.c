@@ -25,6 +25,7 @@ struct probe_link {
 };
 
 struct probe_hooks {
+	struct hooks *others;
 	struct taskmon_bpf *main_object;
 	struct taskmon_bpf *bpf; /* NULL while nothing is attached */
 	struct ring_buffer *ring;
@@ -34,12 +35,14 @@ struct probe_hooks {
 	size_t link_count;
 };
 
-struct probe_hooks *probe_hooks_new(struct taskmon_bpf *main_object, struct ring_buffer *ring, ring_buffer_sample_fn handler, void *context)
+struct probe_hooks *probe_hooks_new(struct hooks *others, struct taskmon_bpf *main_object, struct ring_buffer *ring,
+				    ring_buffer_sample_fn handler, void *context)
 {
 	struct probe_hooks *hooks = calloc(1, sizeof(*hooks));
 
 	if (!hooks)
 		return NULL;
+	hooks->others = others;
 	hooks->main_object = main_object;
 	hooks->ring = ring;
 	hooks->handler = handler;
@@ -77,8 +80,10 @@ static int make_ring(struct probe_hooks *hooks)
 	if (err) {
 		close(hooks->ring_fd);
 		hooks->ring_fd = -1;
+		return err;
 	}
-	return err;
+	hooks_set_map(hooks->others, "probe_hits", hooks->ring_fd);
+	return 0;
 }
 
 static int load(struct probe_hooks *hooks)
@@ -87,7 +92,7 @@ static int load(struct probe_hooks *hooks)
 	int err = make_ring(hooks);
 
 	if (!err) {
-		hooks->bpf = hooks_load_sharing(hooks->main_object, programs, "probe_hits", hooks->ring_fd);
+		hooks->bpf = hooks_load_sharing(hooks->others, hooks->main_object, programs);
 		err = hooks->bpf ? 0 : -errno;
 	}
 	if (err)

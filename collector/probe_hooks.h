@@ -11,12 +11,14 @@
 
 #include "record.h"
 
+struct hooks;
 struct taskmon_bpf;
 struct probe_hooks;
 struct probe_link;
 
 /** `main_object` has the maps; records come out of `ring`, which gets another ring when something is attached first. NULL: no memory. */
-struct probe_hooks *probe_hooks_new(struct taskmon_bpf *main_object, struct ring_buffer *ring, ring_buffer_sample_fn handler, void *context);
+struct probe_hooks *probe_hooks_new(struct hooks *others, struct taskmon_bpf *main_object, struct ring_buffer *ring,
+				    ring_buffer_sample_fn handler, void *context);
 /** All links must have been detached. */
 void probe_hooks_free(struct probe_hooks *hooks);
 

@@ -48,6 +48,8 @@ static void send_welcome(const struct requests *requests, struct session *sessio
 	welcome.collector = "taskmon-collector " TASKMON_VERSION;
 	welcome.kernel = name.release;
 	welcome.sees_all = session_client(session)->sees_all;
+	if (kernel_syscalls_unavailable(requests->kernel))
+		welcome.syscalls_unavailable = (char *)kernel_syscalls_unavailable(requests->kernel);
 	welcome.metrics = list;
 	welcome.n_metrics = METRIC_TOTAL;
 	for (size_t i = 0; rules && rule_list && i < rule_count; i++) {
@@ -192,6 +194,7 @@ static int read_wishes(const struct requests *requests, struct session *session,
 	*spec = (struct feed_spec){
 		.threads = subscribe->threads,
 		.events = subscribe->events,
+		.syscalls = subscribe->syscalls && !kernel_syscalls_unavailable(requests->kernel),
 		.interval_ns = subscribe->interval_ns,
 	};
 	if (subscribe->interval_ns < INTERVAL_MIN_MS * 1000000ULL ||
@@ -285,8 +288,8 @@ static int serve_subscribe(struct requests *requests, struct session *session, c
 	if (read_selection(requests, session, subscribe, &watch) || read_wishes(requests, session, subscribe, &spec) ||
 	    probe_request_read(requests->probes, session, subscribe, &watch, &spec))
 		return 0;
-	/* what is in the ring by now is older than this subscription */
-	sampler_drain(requests->sampler);
+	/* what is in the rings by now is older than this subscription */
+	sampler_drain_all(requests->sampler);
 	err = dispatch_join(requests->dispatch, session, &watch, &spec, &feed);
 	if (err) {
 		refuse_join(session, subscribe->request, err);

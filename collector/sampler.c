@@ -9,6 +9,7 @@
 #define SUBSYSTEM "sampler"
 
 enum {
+	STREAM_MS = 10,       /* how long a system call waits for being fetched */
 	GATHER_MS = 20,       /* how late a lifecycle record may be: bounds the wake-ups under churn to 50 a second */
 	NS_PER_MS = 1000000,
 	TOGETHER_NS = NS_PER_MS, /* feeds due within this time share a pass */
@@ -130,9 +131,23 @@ static void on_tick(uv_timer_t *timer)
 	sampler_reschedule(sampler);
 }
 
+static void on_stream(uv_timer_t *timer)
+{
+	struct sampler *sampler = timer->data;
+	bool more = streams_poll(sampler->streams);
+
+	uv_update_time(timer->loop);
+	uv_timer_start(timer, on_stream, more ? 0 : STREAM_MS, 0);
+}
+
 void sampler_reschedule(struct sampler *sampler)
 {
 	uint64_t now = clock_boot_ns(), earliest = UINT64_MAX;
+
+	if (!streams_wanted(sampler->streams))
+		uv_timer_stop(&sampler->stream);
+	else if (!uv_is_active((uv_handle_t *)&sampler->stream))
+		uv_timer_start(&sampler->stream, on_stream, STREAM_MS, 0);
 
 	for (size_t i = 0; i < dispatch_feed_count(sampler->dispatch); i++) {
 		uint64_t due = feed_due(dispatch_feed(sampler->dispatch, i));
@@ -162,7 +177,7 @@ int sampler_baseline(struct sampler *sampler, struct feed *feed, struct session 
 
 int sampler_closing_tick(struct sampler *sampler, struct feed *feed, struct session *session)
 {
-	sampler_drain(sampler);
+	sampler_drain_all(sampler);
 	return run_private_pass(sampler, feed, FEED_CLOSING, session);
 }
 
@@ -170,6 +185,12 @@ void sampler_drain(struct sampler *sampler)
 {
 	kernel_drain(sampler->kernel);
 	dispatch_flush(sampler->dispatch);
+}
+
+void sampler_drain_all(struct sampler *sampler)
+{
+	streams_drain(sampler->streams);
+	sampler_drain(sampler);
 }
 
 static void on_ring(uv_poll_t *poll, int status, int events);
@@ -195,13 +216,16 @@ static void on_ring(uv_poll_t *poll, int status, int events)
 }
 
 int sampler_start(struct sampler *sampler, uv_loop_t *loop, struct kernel *kernel, struct watches *watches,
-		  struct dispatch *dispatch)
+		  struct dispatch *dispatch, struct streams *streams)
 {
 	int err;
 
 	sampler->kernel = kernel;
 	sampler->watches = watches;
 	sampler->dispatch = dispatch;
+	sampler->streams = streams;
+	uv_timer_init(loop, &sampler->stream);
+	sampler->stream.data = sampler;
 	uv_timer_init(loop, &sampler->tick);
 	uv_timer_init(loop, &sampler->gather);
 	sampler->tick.data = sampler->gather.data = sampler->ring.data = sampler;
@@ -214,6 +238,7 @@ int sampler_start(struct sampler *sampler, uv_loop_t *loop, struct kernel *kerne
 
 void sampler_stop(struct sampler *sampler)
 {
+	uv_close((uv_handle_t *)&sampler->stream, NULL);
 	uv_close((uv_handle_t *)&sampler->tick, NULL);
 	uv_close((uv_handle_t *)&sampler->gather, NULL);
 	uv_close((uv_handle_t *)&sampler->ring, NULL);

@@ -21,7 +21,7 @@ enum {
 	FAREWELL_TIMEOUT_MS = 2000, /* for the last Error to be read */
 	WRITE_FRAMES = 32,         /* handed to the kernel at once; these cannot be dropped any more */
 	READ_BYTES = 64 << 10,
-	LOSS_CAUSES_WIRE = TASKMON__LOSS__CAUSE__PROBE_PROCESS + 1, /* the last of them */
+	LOSS_CAUSES_WIRE = TASKMON__LOSS__CAUSE__QUEUE_SYSCALLS + 1, /* the last of them */
 };
 
 struct queued {
@@ -46,7 +46,7 @@ struct session {
 
 	struct queue queue;
 	size_t queue_limit, queue_bytes; /* what is being written counts too */
-	size_t queued_samples;           /* frames of that load in `queue` */
+	size_t queued[SESSION_LOADS];    /* frames of each load in `queue` */
 	struct queue writing;
 	size_t written_before; /* bytes that the kernel had not taken when the stall timer was set */
 	uint64_t lost[LOSS_CAUSES_WIRE];
@@ -56,6 +56,7 @@ struct session {
 static char read_buffer[READ_BYTES];
 
 static const Taskmon__Loss__Cause loss_cause_of[SESSION_LOADS] = {
+	[SESSION_SYSCALLS] = TASKMON__LOSS__CAUSE__QUEUE_SYSCALLS,
 	[SESSION_SAMPLES] = TASKMON__LOSS__CAUSE__QUEUE_SAMPLES,
 	[SESSION_ENDED] = TASKMON__LOSS__CAUSE__QUEUE_ENDED,
 	[SESSION_EVENTS] = TASKMON__LOSS__CAUSE__QUEUE_EVENTS,
@@ -181,6 +182,7 @@ static void queue_losses(struct session *session)
 	frame = frame_encode(&message);
 	if (frame && enqueue(&session->queue, true, frame, SESSION_CONTROL, 0)) {
 		session->queue_bytes += frame->size;
+		session->queued[SESSION_CONTROL]++;
 		memset(session->lost, 0, sizeof(session->lost));
 	}
 	frame_unref(frame);
@@ -198,7 +200,7 @@ static void write_more(struct session *session)
 	queue_losses(session);
 	while (count < WRITE_FRAMES && (entry = TAILQ_FIRST(&session->queue))) {
 		TAILQ_REMOVE(&session->queue, entry, link);
-		session->queued_samples -= entry->load == SESSION_SAMPLES;
+		session->queued[entry->load]--;
 		TAILQ_INSERT_TAIL(&session->writing, entry, link);
 		buffers[count++] = uv_buf_init((char *)entry->frame->bytes, (unsigned int)entry->frame->size);
 	}
@@ -222,7 +224,7 @@ static void write_more(struct session *session)
 static void drop(struct session *session, struct queued *entry)
 {
 	session->lost[loss_cause_of[entry->load]] += entry->rows;
-	session->queued_samples -= entry->load == SESSION_SAMPLES;
+	session->queued[entry->load]--;
 	session->queue_bytes -= entry->frame->size;
 	TAILQ_REMOVE(&session->queue, entry, link);
 	frame_unref(entry->frame);
@@ -235,16 +237,24 @@ static bool fits(const struct session *session, size_t size)
 	return session->queue_bytes == 0 || session->queue_bytes + size <= session->queue_limit;
 }
 
-/* Drop the oldest samples, and when there are none, the oldest of what else can go, until `size` bytes fit. */
-static void make_room(struct session *session, size_t size)
+static void drop_oldest(struct session *session, enum session_load load, size_t size)
 {
 	struct queued *entry = TAILQ_FIRST(&session->queue), *next;
 
-	for (; entry && session->queued_samples && !fits(session, size); entry = next) {
+	for (; entry && session->queued[load] && !fits(session, size); entry = next) {
 		next = TAILQ_NEXT(entry, link);
-		if (entry->load == SESSION_SAMPLES)
+		if (entry->load == load)
 			drop(session, entry);
 	}
+}
+
+/* Drop the oldest system calls, then samples, and when there are none, the oldest of what else can go, until `size` bytes fit. */
+static void make_room(struct session *session, size_t size)
+{
+	struct queued *entry, *next;
+
+	drop_oldest(session, SESSION_SYSCALLS, size);
+	drop_oldest(session, SESSION_SAMPLES, size);
 	for (entry = TAILQ_FIRST(&session->queue); entry && !fits(session, size); entry = next) {
 		next = TAILQ_NEXT(entry, link);
 		if (entry->load != SESSION_CONTROL)
@@ -267,8 +277,13 @@ void session_send(struct session *session, struct frame *frame, enum session_loa
 		return;
 	}
 	session->queue_bytes += frame->size;
-	session->queued_samples += load == SESSION_SAMPLES;
+	session->queued[load]++;
 	write_more(session);
+}
+
+bool session_is_behind(const struct session *session)
+{
+	return session->queue_bytes > session->queue_limit / 2;
 }
 
 void session_send_control(struct session *session, const Taskmon__Frame *message)

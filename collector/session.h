@@ -20,6 +20,7 @@ struct session;
 /** What a frame carries: decides what goes first when the queue is full. */
 enum session_load {
 	SESSION_CONTROL, /* never dropped */
+	SESSION_SYSCALLS,
 	SESSION_SAMPLES,
 	SESSION_ENDED,
 	SESSION_EVENTS,
@@ -61,6 +62,9 @@ void session_set_greeted(struct session *session);
  * frame stands for one that could not be encoded and counts as dropped.
  */
 void session_send(struct session *session, struct frame *frame, enum session_load load, size_t rows);
+
+/** More than half of its queue is in use: what can wait elsewhere should. */
+bool session_is_behind(const struct session *session);
 
 /** Encode and queue a frame that is never dropped. */
 void session_send_control(struct session *session, const Taskmon__Frame *message);

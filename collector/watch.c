@@ -214,6 +214,7 @@ static void update_settings(struct watches *watches)
 	settings->hooked = watches->wishes.hooked & used;
 	settings->timed = watches->wishes.timed & used;
 	settings->windows = watches->wishes.windows & used;
+	settings->syscalls = watches->wishes.syscalls & used;
 	settings->used = used;
 	settings->generation++;
 }

@@ -50,7 +50,8 @@ struct watch_wishes {
 	u64 hooked;  /* want metrics of cost HOOK */
 	u64 timed;   /* want METRICS_OF_SWITCHES */
 	u64 windows; /* want metrics of kind WINDOW */
-	u64 metrics;
+	u64 syscalls; /* want each system call */
+	u64 metrics; /* and NEED_SYSCALLS */
 };
 
 /** Attach what these need and tell the programs. */

@@ -25,10 +25,12 @@ enum metric_id {
 
 #define METRIC_BIT(id) (1ULL << (id))
 #define METRIC_ALL_BITS (METRIC_BIT(METRIC_TOTAL) - 1)
-_Static_assert(METRIC_TOTAL <= 63, "presence bitmaps are one u64, of which one bit is for NEED_CONNECTIONS");
+_Static_assert(METRIC_TOTAL <= 62, "presence bitmaps are one u64, of which two bits are for NEED_...");
 
-/* Beside metrics in a set of needs: rules ask who opens connections. */
+/* Beside metrics in a set of needs: rules ask who opens connections, and subscriptions want each system call. */
 #define NEED_CONNECTIONS (1ULL << 63)
+#define NEED_SYSCALLS (1ULL << 62)
+#define NEEDS_BESIDE_METRICS (NEED_CONNECTIONS | NEED_SYSCALLS)
 
 /* Bit sets of one kind, scope or cost, usable in constant expressions on both sides. */
 enum metric_class {
@@ -161,6 +163,36 @@ struct task_event {
 	char old_comm[TASK_COMM_BYTES]; /* exec and rename: before it; fork: of the creator */
 };
 
+enum syscall_flags {
+	SYSCALL_LEAVE = 1 << 0,  /* else it was entered */
+	SYSCALL_COMPAT = 1 << 1, /* of the 32-bit kind: numbers and arguments are those of i386 */
+};
+
+/** A thread entered or left a system call. */
+struct syscall_record {
+	u64 time_ns; /* CLOCK_BOOTTIME */
+	u64 value;   /* the first argument; leave: the result, signed */
+	u64 watches;
+	u32 tid, tgid;
+	u32 number;
+	u32 flags;   /* enum syscall_flags */
+	char comm[TASK_COMM_BYTES]; /* of the thread */
+};
+
+/**
+ * The stream of system calls has a ring of records per CPU, in two arrays that the collector maps: nothing is locked, and
+ * nobody is woken up. On a CPU programs do not interrupt each other, so each ring has one writer at a time.
+ */
+struct stream_ring {
+	u64 head;  /* records written; the programs on that CPU set it */
+	u64 limit; /* up to which they may write, as they saw it last */
+	u64 first; /* its place in the array of records */
+	u64 slots; /* a power of two; 0: this CPU has none */
+	u64 pad[4];
+	u64 tail;  /* records taken; the collector sets it. On a cache line of its own */
+	u64 pad2[7];
+};
+
 /** Why something was lost in the kernel. */
 enum loss_cause {
 	LOSS_RING_FULL,  /* an event or a final record did not fit into the ring buffer */
@@ -168,6 +200,7 @@ enum loss_cause {
 	LOSS_TABLE_FULL, /* no room for a block request in flight, or for what a task is charged from elsewhere */
 	LOSS_PROBE_FULL, /* a call or return of a probed function did not fit into the ring of these */
 	LOSS_PROBE_RETURN, /* a call whose return the kernel will not show, because too many are open in its thread */
+	LOSS_STREAM_FULL, /* no room for a system call in the ring of its CPU */
 	LOSS_CAUSES
 };
 
@@ -194,6 +227,7 @@ struct watch_settings {
 	u64 hooked;     /* want metrics of cost HOOK */
 	u64 timed;      /* want METRICS_OF_SWITCHES */
 	u64 windows;    /* want metrics of kind WINDOW */
+	u64 syscalls;   /* want each system call */
 	u64 metrics;    /* metrics that anybody wants: costly ones are left out otherwise */
 	u64 measured;   /* metrics of cost HOOK whose programs are attached */
 	u32 epoch;      /* counts attachments to sched_switch: what was noted under another one is old */

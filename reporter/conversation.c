@@ -180,6 +180,11 @@ static int on_events(struct report *report, const Taskmon__Frame *message)
 	return source_events(&report->source, message->events);
 }
 
+static int on_syscalls(struct report *report, const Taskmon__Frame *message)
+{
+	return source_syscalls(&report->source, message->syscalls);
+}
+
 static int on_loss(struct report *report, const Taskmon__Frame *message)
 {
 	return source_loss(&report->source, message->loss);
@@ -235,6 +240,7 @@ static int (*const on_frames[])(struct report *report, const Taskmon__Frame *mes
 	[TASKMON__FRAME__BODY_SAMPLES] = on_samples,
 	[TASKMON__FRAME__BODY_ENDED] = on_ended,
 	[TASKMON__FRAME__BODY_EVENTS] = on_events,
+	[TASKMON__FRAME__BODY_SYSCALLS] = on_syscalls,
 	[TASKMON__FRAME__BODY_LOSS] = on_loss,
 	[TASKMON__FRAME__BODY_ERROR] = on_error,
 	[TASKMON__FRAME__BODY_UNSUBSCRIBED] = on_unsubscribed,

@@ -92,6 +92,18 @@ static const struct csv_column net_columns[] = {
 	{ "RX_KB", put_rx_kilobytes }, { "TX_KB", put_tx_kilobytes }, { NULL, NULL },
 };
 
+/* --- syscall.csv: csv_calls.c writes the rows of calls */
+
+static void put_nothing(struct output *output, const struct row *row)
+{
+	(void)output, (void)row;
+}
+
+static const struct csv_column syscall_columns[] = {
+	{ "Ticks", put_ticks },   { "PID", put_tgid }, { "COMM", put_comm }, { "ACTION", put_nothing }, { "SYSCALL_ID", put_nothing },
+	{ "PARM1", put_nothing }, { "TID", put_tid },  { "RET", put_nothing }, { "COMPAT", put_nothing }, { NULL, NULL },
+};
+
 /* --- task.csv */
 
 static void put_time(struct output *output, const struct row *row)
@@ -148,6 +160,11 @@ const struct csv_table csv_tables[] = {
 		.deltas = METRIC_BIT(M_task_link_rx_bytes) | METRIC_BIT(M_task_link_tx_bytes),
 	},
 	{
+		.module = MODULE_SYSCALL,
+		.columns = syscall_columns,
+		.ends_only = true,
+	},
+	{
 		.module = MODULE_TASK,
 		.columns = task_columns,
 		.all_metrics = true,
@@ -190,6 +207,8 @@ static void put_metric(struct output *output, const struct row *row, enum metric
 void csv_put_row(struct output *output, const struct csv_table *table, uint64_t metric_set, const struct row *row)
 {
 	if (table->windows_only && row->window_ns == 0 && !row->ended)
+		return;
+	if (table->ends_only && !row->ended)
 		return;
 	if (table->measured_only && !(row->present & table->deltas))
 		return;

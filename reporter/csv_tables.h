@@ -23,6 +23,7 @@ struct csv_table {
 	const struct csv_column *columns; /* ends with a NULL name */
 	bool all_metrics;      /* the metrics of --metrics follow the columns */
 	bool windows_only;     /* no row for a sample without a window to measure in */
+	bool ends_only;        /* rows of tasks say only that they have ended: csv_put_calls() writes what stands before */
 	bool measured_only;    /* no row without any of its figures: those of processes are absent where rows are threads */
 	uint64_t deltas;       /* that its columns show, bit per enum metric_id */
 };

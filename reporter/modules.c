@@ -14,7 +14,7 @@ const struct module modules[MODULE_TOTAL] = {
 	[MODULE_MEM] = { "mem", "mem.csv", "outstanding heap bytes and allocations", false, 0 },
 	[MODULE_NET] = { "net", "net.csv", "network traffic at the data-link layer", true,
 			 METRIC_BIT(M_task_link_rx_bytes) | METRIC_BIT(M_task_link_tx_bytes) },
-	[MODULE_SYSCALL] = { "syscall", "syscall.csv", "a row per system call", false, 0 },
+	[MODULE_SYSCALL] = { "syscall", "syscall.csv", "each system call, as it is entered and left", true, 0 },
 	[MODULE_MEMLEAK] = { "memleak", "memleak.csv", "heap growth across calls of a function", false, 0 },
 };
 

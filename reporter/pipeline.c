@@ -238,6 +238,22 @@ int pipeline_event(struct pipeline *pipeline, const struct event *event)
 	return select_event(pipeline->select, event, selected) ? write_event(pipeline, event) : 0;
 }
 
+bool pipeline_selects_calls(const struct pipeline *pipeline, uint32_t tgid)
+{
+	return !select_narrows(pipeline->select) || processes_selected(pipeline->processes, tgid);
+}
+
+int pipeline_calls(struct pipeline *pipeline, const struct calls *calls)
+{
+	int err = 0;
+
+	pipeline->progress.rows += calls->count;
+	for (size_t i = 0; !err && i < pipeline->writer_count; i++)
+		if (pipeline->writers[i]->calls)
+			err = pipeline->writers[i]->calls(pipeline->writers[i], calls);
+	return err;
+}
+
 int pipeline_loss(struct pipeline *pipeline, const struct loss *loss)
 {
 	int err = 0;

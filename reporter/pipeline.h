@@ -38,6 +38,10 @@ void pipeline_arm(struct pipeline *pipeline, uint64_t armed_ns);
 /** Each returns 0 or a negative errno after the cause has been logged. */
 int pipeline_row(struct pipeline *pipeline, struct row *row);
 int pipeline_event(struct pipeline *pipeline, const struct event *event);
+/** Calls of tasks that are not `selected` are left out. */
+int pipeline_calls(struct pipeline *pipeline, const struct calls *calls);
+/** Are the system calls of this process to be written? */
+bool pipeline_selects_calls(const struct pipeline *pipeline, uint32_t tgid);
 int pipeline_loss(struct pipeline *pipeline, const struct loss *loss);
 /** The source is lost; what comes later begins with a baseline again. */
 int pipeline_gap(struct pipeline *pipeline, const struct gap *gap);

@@ -7,6 +7,7 @@
 #define TASKMON_ROW_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "record.h"
@@ -69,6 +70,22 @@ struct event {
 	const char *old_comm;
 	const char *detail;   /* as the writers print it */
 	const struct alarm *alarm; /* of "alarm" and "clear" */
+};
+
+/** A thread that makes system calls, under one name. */
+struct call_task {
+	uint32_t tid, tgid;
+	bool selected;
+	char comm[ROW_COMM_BYTES];
+};
+
+/** System calls in the order of their times. */
+struct calls {
+	const struct call *list;  /* calls.h */
+	size_t count;
+	const struct call_task *tasks; /* what each one's `task` means */
+	size_t task_count;
+	int64_t wall_offset_ns;   /* to be added to their times: ns since the epoch */
 };
 
 /** Something that this reporter did not get. */

@@ -191,6 +191,30 @@ int source_events(struct source *source, const Taskmon__Events *events)
 	return err;
 }
 
+int source_syscalls(struct source *source, const Taskmon__Syscalls *message)
+{
+	struct calls calls = {
+		.list = source->calls,
+		.tasks = source->call_tasks,
+		.wall_offset_ns = message->wall_offset_ns,
+	};
+	int count = calls_read(message, source->calls);
+
+	if (count < 0)
+		return count;
+	calls.count = (size_t)count;
+	calls.task_count = message->n_tid;
+	for (size_t i = 0; i < message->n_tid; i++) {
+		struct call_task *task = &source->call_tasks[i];
+
+		task->tid = message->tid[i];
+		task->tgid = message->tgid[i];
+		task->selected = pipeline_selects_calls(source->pipeline, task->tgid);
+		str_sanitize(task->comm, sizeof(task->comm), message->comm[i].data, message->comm[i].len);
+	}
+	return pipeline_calls(source->pipeline, &calls);
+}
+
 int source_loss(struct source *source, const Taskmon__Loss *message)
 {
 	struct timespec now;

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "calls.h"
 #include "pipeline.h"
 #include "row.h"
 #include "wire.h"
@@ -24,6 +25,8 @@ struct source {
 	char comm[ROW_COMM_BYTES], process_comm[ROW_COMM_BYTES];
 	char rules[3 * RULES_BYTES];
 	char cgroup[3 * WIRE_CGROUP_MAX + 1];
+	struct call calls[CALLS_MAX];
+	struct call_task call_tasks[CALLS_TASKS_MAX];
 };
 
 /** `welcome` has the catalogue that all later frames refer to. */
@@ -33,6 +36,7 @@ void source_init(struct source *source, const Taskmon__Welcome *welcome, struct 
 int source_samples(struct source *source, const Taskmon__Samples *samples);
 int source_ended(struct source *source, const Taskmon__Ended *ended);
 int source_events(struct source *source, const Taskmon__Events *events);
+int source_syscalls(struct source *source, const Taskmon__Syscalls *syscalls);
 int source_loss(struct source *source, const Taskmon__Loss *loss);
 
 #endif

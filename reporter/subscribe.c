@@ -62,6 +62,13 @@ bool subscribe_names_suffice(const struct options *options)
 	return true;
 }
 
+/* The table has no place for them. */
+static bool wants_syscalls(const struct options *options)
+{
+	return options->action == ACTION_REPORT && options->modules & MODULE_BIT(MODULE_SYSCALL) &&
+	       (options->csv_dir || options->json_path);
+}
+
 int subscribe_begin(struct link *link, const struct options *options, struct subscribe_targets *targets, uint64_t needs,
 		    const struct wire_catalogue *catalogue)
 {
@@ -82,6 +89,7 @@ int subscribe_begin(struct link *link, const struct options *options, struct sub
 	subscribe.threads = options->threads;
 	subscribe.interval_ns = options->interval_ns;
 	subscribe.events = true;
+	subscribe.syscalls = wants_syscalls(options);
 	subscribe.metrics = ids;
 	for (int id = 0; id < METRIC_TOTAL; id++)
 		if ((needs & METRIC_BIT(id)) && catalogue->metric_to_id[id] >= 0)
@@ -130,6 +138,10 @@ void subscribe_warn(const Taskmon__Welcome *welcome, const struct options *optio
 	wire_read_catalogue(welcome, &catalogue);
 	/* the table tells of alarms too */
 	warn_of(&catalogue, threshold_rules_needs(&options->thresholds), "raises no alarm");
+	if (options->modules & MODULE_BIT(MODULE_SYSCALL) && !wants_syscalls(options) && options->action == ACTION_REPORT)
+		log_warning(NULL, "syscall: the table does not show system calls (expected --csv or --json)");
+	if (wants_syscalls(options) && welcome->syscalls_unavailable[0])
+		log_warning(NULL, "syscall stays empty: %s", welcome->syscalls_unavailable);
 	if (!options->csv_dir && !options->json_path)
 		return;
 	if (options->threads && (options->modules & MODULE_BIT(MODULE_NET)))

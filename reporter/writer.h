@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Last stage: a writer is six functions and what it needs to be given. Each function returns 0 or a negative errno
+ * Last stage: a writer is seven functions and what it needs to be given. Each function returns 0 or a negative errno
  * after it has logged which output failed.
  */
 #ifndef TASKMON_WRITER_H
@@ -30,6 +30,7 @@ struct writer {
 	int (*event)(struct writer *writer, const struct event *event);
 	int (*loss)(struct writer *writer, const struct loss *loss);
 	int (*gap)(struct writer *writer, const struct gap *gap);
+	int (*calls)(struct writer *writer, const struct calls *calls); /* NULL: it has no place for them */
 	int (*end)(struct writer *writer, enum writer_end how);
 
 	uint64_t written_bytes; /* to files, up to the last end() */

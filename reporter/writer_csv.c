@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "csv_calls.h"
 #include "csv_tables.h"
 #include "log.h"
 #include "output.h"
@@ -17,6 +18,7 @@ struct csv_writer {
 	struct writer writer; /* first: the functions below get this and know the rest */
 	uint64_t metrics;
 	struct output *event;
+	struct output *calls; /* of `files`; NULL: without system calls */
 	struct {
 		const struct csv_table *table;
 		struct output *output;
@@ -60,6 +62,13 @@ static int csv_gap(struct writer *writer, const struct gap *gap)
 {
 	csv_put_gap(((struct csv_writer *)writer)->event, gap);
 	return 0;
+}
+
+static int csv_calls(struct writer *writer, const struct calls *calls)
+{
+	struct csv_writer *csv = (struct csv_writer *)writer;
+
+	return csv->calls ? csv_put_calls(csv->calls, calls) : 0;
 }
 
 static int csv_free(struct csv_writer *csv)
@@ -128,7 +137,7 @@ struct writer *writer_csv_new(const char *directory, char *const *files, unsigne
 		log_error(NULL, "out of memory");
 		return NULL;
 	}
-	csv->writer = (struct writer){ "csv", 0, 0, csv_begin, csv_row, csv_event, csv_loss, csv_gap, csv_end, 0 };
+	csv->writer = (struct writer){ "csv", 0, 0, csv_begin, csv_row, csv_event, csv_loss, csv_gap, csv_calls, csv_end, 0 };
 	csv->metrics = metrics;
 	csv->event = open_in(directory, CSV_EVENT_FILE, CSV_EVENT_HEADER, policy);
 	if (!csv->event)
@@ -147,6 +156,8 @@ struct writer *writer_csv_new(const char *directory, char *const *files, unsigne
 		free(header);
 		if (!csv->files[csv->file_count].output)
 			goto failed;
+		if (table->module == MODULE_SYSCALL)
+			csv->calls = csv->files[csv->file_count].output;
 		csv->file_count++;
 		csv->writer.needs |= module->needs | (table->all_metrics ? metrics : 0);
 		csv->writer.deltas |= table->deltas;

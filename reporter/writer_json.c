@@ -11,6 +11,7 @@
 #include <cjson/cJSON.h>
 
 #include "derive.h"
+#include "json_calls.h"
 #include "log.h"
 #include "metric.h"
 #include "modules.h"
@@ -24,6 +25,7 @@ struct json_writer {
 	struct writer writer;
 	struct output *output;
 	uint64_t metrics;
+	bool writes_calls;
 };
 
 static bool add_u64(cJSON *object, const char *key, uint64_t value)
@@ -180,6 +182,13 @@ static int json_gap(struct writer *writer, const struct gap *gap)
 	return finish_line(json, object, ok);
 }
 
+static int json_calls(struct writer *writer, const struct calls *calls)
+{
+	struct json_writer *json = (struct json_writer *)writer;
+
+	return json->writes_calls ? json_put_calls(json->output, calls) : 0;
+}
+
 static int json_begin(struct writer *writer)
 {
 	return output_begin(((struct json_writer *)writer)->output);
@@ -223,6 +232,8 @@ struct writer *writer_json_new(const char *path, unsigned int module_set, uint64
 	json->writer.event = json_event;
 	json->writer.loss = json_loss;
 	json->writer.gap = json_gap;
+	json->writer.calls = json_calls;
+	json->writes_calls = module_set & MODULE_BIT(MODULE_SYSCALL);
 	json->writer.end = json_end;
 	json->output = output_open(path, NULL, policy);
 	if (!json->output) {

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "calls.h"
 #include "frame.h"
 #include "wire.h"
 
@@ -24,6 +25,15 @@ static void read_rows(const Taskmon__Rows *rows)
 	assert(count == rows->count);
 }
 
+static void read_calls(const Taskmon__Syscalls *message)
+{
+	static struct call calls[CALLS_MAX];
+	int count = calls_read(message, calls);
+
+	for (int i = 0; i < count; i++)
+		assert(calls[i].task < message->n_tid && (message->comm[calls[i].task].len == 0 || message->comm[calls[i].task].data));
+}
+
 static int on_frame(const Taskmon__Frame *message, void *context)
 {
 	struct frame *again = frame_encode(message);
@@ -37,6 +47,8 @@ static int on_frame(const Taskmon__Frame *message, void *context)
 		read_rows(message->samples->rows);
 	else if (message->body_case == TASKMON__FRAME__BODY_ENDED)
 		read_rows(message->ended->rows);
+	else if (message->body_case == TASKMON__FRAME__BODY_SYSCALLS)
+		read_calls(message->syscalls);
 	return 0;
 }
 
