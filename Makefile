@@ -61,7 +61,7 @@ $(B)/taskmon-collector: $(COLLECTOR_OBJS) $(COMMON_OBJS)
 	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(call pkg_libs,$(COLLECTOR_PKGS))
 
 $(B)/taskmon-report: $(REPORTER_OBJS) $(COMMON_OBJS)
-	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(call pkg_libs,$(REPORTER_PKGS)) -lm
+	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(call pkg_libs,$(REPORTER_PKGS)) -liberty -lm
 
 # The generated protobuf header before anything that includes it.
 $(COLLECTOR_OBJS) $(REPORTER_OBJS) $(COMMON_OBJS): | $(B)/gen/taskmon.pb-c.h
@@ -110,14 +110,26 @@ $(B)/workloads/%: tests/workloads/%.c $(wildcard tests/workloads/*.h)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) -std=gnu11 $(WARN) -D_GNU_SOURCE -O2 -g -o $@ $< -pthread
 
+# Of kinds that differ in how they are built.
+MORE_WORKLOADS := $(addprefix $(B)/workloads/,leaky-fixed leaky-library leaky-cxx)
+$(B)/workloads/leaky-fixed: tests/workloads/leaky.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) -std=gnu11 $(WARN) -D_GNU_SOURCE -O2 -g -no-pie -o $@ $< -pthread
+$(B)/workloads/leaky-library: tests/workloads/more/library.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) -std=gnu11 $(WARN) -O2 -g -fPIC -shared -Wl,-soname,libleaky.so.1 -o $@ $<
+$(B)/workloads/leaky-cxx: tests/workloads/more/leaky.cc
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)$(CXX) $(WARN) -O2 -g -o $@ $<
+
 # A unit test is linked with the program it is about: test_collector_* with the collector, all others with the reporter.
 unit_objs = $(filter-out %/main.o,$(if $(findstring test_collector_,$(1)),$(COLLECTOR_OBJS),$(REPORTER_OBJS))) $(COMMON_OBJS)
 $(UNIT_TESTS): $(B)/unit/%: tests/unit/%.c $(REPORTER_OBJS) $(COLLECTOR_OBJS) $(COMMON_OBJS)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -I$(if $(findstring test_collector_,$@),collector,reporter) \
-		-o $@ $< $(call unit_objs,$@) $(call pkg_libs,$(COLLECTOR_PKGS) cmocka) -lm
+		-o $@ $< $(call unit_objs,$@) $(call pkg_libs,$(COLLECTOR_PKGS) cmocka) -liberty -lm
 
-workloads: $(WORKLOADS)
+workloads: $(WORKLOADS) $(MORE_WORKLOADS)
 unit-tests: $(UNIT_TESTS)
 check: unit-tests
 	@for t in $(UNIT_TESTS); do $$t || exit 1; done
@@ -146,7 +158,7 @@ fuzz: $(FUZZERS)
 $(B)/bench/thresholds: tests/bench/thresholds.c $(REPORTER_OBJS) $(COMMON_OBJS)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -Ireporter -o $@ $< $(filter-out %/main.o,$(REPORTER_OBJS)) $(COMMON_OBJS) \
-		$(call pkg_libs,$(REPORTER_PKGS)) -lm
+		$(call pkg_libs,$(REPORTER_PKGS)) -liberty -lm
 
 # BPF programs that do almost nothing, to compare with.
 $(B)/bench/bare.bpf.o: tests/bench/bare.bpf.c bpf/kernel_types.h

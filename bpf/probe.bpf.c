@@ -88,97 +88,84 @@ static __always_inline bool shows_return(struct task_struct *current)
 	return BPF_CORE_READ(task, utask, depth) < PROBE_CALLS_MAX;
 }
 
-static __always_inline struct probe_call *last_call(struct probe_thread *thread)
+/* The verifier must see that the index is within the array, and the compiler must not find out first. */
+static __always_inline struct probe_call *call_at(struct probe_thread *thread, u32 i)
 {
-	u32 i = thread->open_calls - 1;
-
-	return i < PROBE_CALLS_MAX ? &thread->calls[i] : NULL;
+	asm volatile("" : "+r"(i));
+	return &thread->calls[i & (PROBE_CALLS_MAX - 1)];
 }
 
-/* Is one of those at this place of the stack a call of this probe? Then none of them is open any more: it has been called anew. */
-static __always_inline bool is_called_anew(struct probe_thread *thread, u64 sp, u64 address, u32 slot)
-{
-	for (u32 i = 0; i < PROBE_CALLS_MAX; i++) {
-		struct probe_call *call = &thread->calls[i];
+/* A look at the list of open calls. */
+struct call_search {
+	struct probe_thread *thread;
+	u64 sp, address;
+	u32 slot;
+	u32 depth; /* of calls of this probe */
+	u32 found; /* the last call of this probe at `sp`, counted from 1 */
+	u32 anew;  /* none of those at `sp` is open any more: it has been called anew */
+};
 
-		if (i >= thread->open_calls)
-			break;
-		if (call->sp == sp && (call->slot == slot || call->address != address))
-			return true;
-	}
-	return false;
+static long visit_call(u32 i, struct call_search *search)
+{
+	struct probe_call *call = call_at(search->thread, i);
+
+	if (i >= search->thread->open_calls)
+		return 1;
+	if (call->slot == search->slot)
+		search->depth++;
+	if (call->slot == search->slot && call->sp == search->sp)
+		search->found = i + 1;
+	if (call->sp == search->sp && (call->slot == search->slot || call->address != search->address))
+		search->anew = 1;
+	return 0;
 }
 
-/* Calls that have been left without returning: their part of the stack is used again. */
-static __always_inline void drop_dead_calls(struct probe_thread *thread, u64 sp, bool with_this)
+static __always_inline void search_calls(struct call_search *search)
 {
-	for (u32 i = 0; i < PROBE_CALLS_MAX; i++) {
-		struct probe_call *call = last_call(thread);
-
-		if (!call || (with_this ? call->sp > sp : call->sp >= sp))
-			break;
-		thread->open_calls--;
-	}
+	search->depth = search->found = search->anew = 0;
+	bpf_loop(PROBE_CALLS_MAX, visit_call, search, 0);
 }
 
-/* Calls of this probe that are open. */
-static __always_inline u32 depth_of(struct probe_thread *thread, u32 slot)
+/* From the end of the list: calls that have returned, or have been left without that, as their part of the stack is used again. */
+static long drop_call(u32 i, struct call_search *search)
 {
-	u32 depth = 0;
+	u32 open_calls = search->thread->open_calls;
+	struct probe_call *call = call_at(search->thread, open_calls - 1);
 
-	for (u32 i = 0; i < PROBE_CALLS_MAX; i++) {
-		if (i >= thread->open_calls)
-			break;
-		depth += thread->calls[i].slot == slot;
-	}
-	return depth;
+	if (open_calls == 0 || (call->slot != PROBE_NO_SLOT && call->sp >= search->sp && !(search->anew && call->sp == search->sp)))
+		return 1;
+	search->thread->open_calls = open_calls - 1;
+	return 0;
+}
+
+static __always_inline void drop_calls(struct call_search *search)
+{
+	bpf_loop(PROBE_CALLS_MAX, drop_call, search, 0);
 }
 
 /* Returns how deep it is, 0 if its return will not be seen. */
 static __always_inline u32 begin_call(struct probe_thread *thread, struct task_struct *task, const struct user_regs *regs, u32 slot)
 {
-	bool anew = !is_tail_call(task, regs->sp) && is_called_anew(thread, regs->sp, regs->ip, slot);
+	struct call_search search = { .thread = thread, .sp = regs->sp, .address = regs->ip, .slot = slot };
+	struct probe_call *call;
 	u32 i;
 
-	drop_dead_calls(thread, regs->sp, anew);
+	search_calls(&search);
+	if (search.anew && is_tail_call(task, regs->sp))
+		search.anew = 0;
+	drop_calls(&search);
 	i = thread->open_calls;
 	if (i >= PROBE_CALLS_MAX || !shows_return(task))
 		return 0;
-	thread->calls[i] = (struct probe_call){
-		.sp = regs->sp,
-		.address = regs->ip,
-		.bytes = thread->bytes,
-		.blocks = thread->blocks,
-		.slot = slot,
-	};
+	call = call_at(thread, i);
+	call->sp = regs->sp;
+	call->address = regs->ip;
+	call->bytes = thread->bytes;
+	call->blocks = thread->blocks;
+	call->slot = slot;
 	thread->open_calls = i + 1;
-	return depth_of(thread, slot);
-}
-
-/* The last open call of a probe at `sp`; NULL: it was not seen. */
-static __always_inline struct probe_call *find_call(struct probe_thread *thread, u32 slot, u64 sp)
-{
-	struct probe_call *found = NULL;
-
-	for (u32 i = 0; i < PROBE_CALLS_MAX; i++) {
-		if (i >= thread->open_calls)
-			break;
-		if (thread->calls[i].slot == slot && thread->calls[i].sp == sp)
-			found = &thread->calls[i];
-	}
-	return found;
-}
-
-/* Calls at the end of the list that have returned, or are below one that has. */
-static __always_inline void drop_returned(struct probe_thread *thread, u64 sp)
-{
-	for (u32 i = 0; i < PROBE_CALLS_MAX; i++) {
-		struct probe_call *call = last_call(thread);
-
-		if (!call || (call->slot != PROBE_NO_SLOT && call->sp >= sp))
-			break;
-		thread->open_calls--;
-	}
+	search_calls(&search);
+	return search.depth;
 }
 
 /* --- records */
@@ -316,17 +303,20 @@ int probe_return(struct user_regs *regs)
 	struct probe_thread *thread;
 	struct probe_spec *spec;
 	struct probe_hit *hit;
-	struct probe_call *call = NULL;
-	u64 watches, sp = regs->sp - 8, bytes = 0, blocks = 0;
-	u32 slot, depth = 0;
+	struct call_search search = { .sp = regs->sp - 8 };
+	u64 watches, bytes = 0, blocks = 0;
+	u32 slot;
 
 	spec = probe_of(regs, task, &slot, &watches);
 	thread = bpf_task_storage_get(&probe_threads, task, NULL, 0);
 	if (!spec || !thread)
 		return 0;
-	call = find_call(thread, slot, sp);
-	if (call) {
-		depth = depth_of(thread, slot);
+	search.thread = thread;
+	search.slot = slot;
+	search_calls(&search);
+	if (search.found) {
+		struct probe_call *call = call_at(thread, search.found - 1);
+
 		bytes = thread->bytes - call->bytes;
 		blocks = thread->blocks - call->blocks;
 		call->slot = PROBE_NO_SLOT;
@@ -335,14 +325,15 @@ int probe_return(struct user_regs *regs)
 	if (hit) {
 		begin_hit(hit, task, slot, watches);
 		hit->flags = PROBE_RETURN;
-		hit->depth = depth;
+		hit->depth = search.found ? search.depth : 0;
 		hit->bytes_change = bytes;
 		hit->blocks_change = blocks;
 		send(hit);
 	} else {
 		count_loss(watches, LOSS_PROBE_FULL);
 	}
-	drop_returned(thread, sp);
+	search.anew = 0;
+	drop_calls(&search);
 	return 0;
 }
 

@@ -21,6 +21,7 @@
 #include "options.h"
 #include "pipeline.h"
 #include "report.h"
+#include "subscribe.h"
 
 /*
  * The order matters: the command is forked before anything is opened or given up that it must not inherit, and the
@@ -37,10 +38,16 @@ static int run_report(const struct options *options)
 		log_error(NULL, "cannot start a process: %s", strerror(-err));
 		return STATUS_FAILED;
 	}
-	config_warn(options);
 	signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error of that output */
 	signal(SIGXFSZ, SIG_IGN); /* so is a file that may not grow any more */
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (subscribe_wants_probes(options)) {
+		err = probe_files_open(options->probe_set, options->pids, options->pid_count, options->command ? options->command[0] : NULL);
+		if (err) {
+			launch_free(&launch);
+			return err == -EPERM ? STATUS_REFUSED : STATUS_FAILED;
+		}
+	}
 	pipeline = pipeline_new(options);
 	if (pipeline) {
 		status = report_run(options, pipeline, &launch);

@@ -15,7 +15,7 @@ const struct module modules[MODULE_TOTAL] = {
 	[MODULE_NET] = { "net", "net.csv", "network traffic at the data-link layer", true,
 			 METRIC_BIT(M_task_link_rx_bytes) | METRIC_BIT(M_task_link_tx_bytes) },
 	[MODULE_SYSCALL] = { "syscall", "syscall.csv", "each system call, as it is entered and left", true, 0 },
-	[MODULE_MEMLEAK] = { "memleak", "memleak.csv", "heap growth across calls of a function", false, 0 },
+	[MODULE_MEMLEAK] = { "memleak", "memleak.csv", "heap growth across calls of a function, with --probe", true, 0 },
 };
 
 /* "task, cpu": what can be asked for in this version. */

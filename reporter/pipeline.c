@@ -12,7 +12,7 @@
 #include "threshold.h"
 
 enum {
-	WRITERS_MAX = 2,
+	WRITERS_MAX = 3,
 	TABLE_ROWS_OF_ALL = 40, /* of --all, the terminal shows the busiest */
 };
 
@@ -62,6 +62,10 @@ static int add_writers(struct pipeline *pipeline, const struct options *options)
 	if (options->csv_dir)
 		err = add_writer(pipeline, writer_csv_new(options->csv_dir, options->files, options->modules, options->metrics,
 							  &options->output));
+	if (!err && options->csv_dir && options->modules & MODULE_BIT(MODULE_MEMLEAK))
+		err = add_writer(pipeline, writer_memleak_new(options->csv_dir, options->files[MODULE_MEMLEAK] ? options->files[MODULE_MEMLEAK] :
+													 modules[MODULE_MEMLEAK].file,
+							      options->probe_set, &options->output));
 	if (!err && options->json_path)
 		err = add_writer(pipeline, writer_json_new(options->json_path, options->modules, options->metrics, &options->output));
 	return err;
@@ -251,6 +255,19 @@ int pipeline_calls(struct pipeline *pipeline, const struct calls *calls)
 	for (size_t i = 0; !err && i < pipeline->writer_count; i++)
 		if (pipeline->writers[i]->calls)
 			err = pipeline->writers[i]->calls(pipeline->writers[i], calls);
+	return err;
+}
+
+int pipeline_hit(struct pipeline *pipeline, const struct hit *hit)
+{
+	int err = 0;
+
+	if (!pipeline_selects_calls(pipeline, hit->tgid))
+		return 0;
+	pipeline->progress.rows++;
+	for (size_t i = 0; !err && i < pipeline->writer_count; i++)
+		if (pipeline->writers[i]->hit)
+			err = pipeline->writers[i]->hit(pipeline->writers[i], hit);
 	return err;
 }
 
