@@ -118,9 +118,13 @@ static int look_at(const struct elf_function *function, void *context)
 	size_t length = strlen(search->wanted);
 
 	if (is_wanted(search, function->name)) {
-		if (!function->indirect)
+		/* of what the compiler has changed the arguments may be others */
+		if (search->demangle && strchr(function->name, '.'))
+			snprintf(search->clone, sizeof(search->clone), "%.200s", function->name);
+		else if (!function->indirect)
 			return add_symbol(search, function);
-		search->is_indirect = true;
+		else
+			search->is_indirect = true;
 	}
 	if (!search->demangle && strncmp(function->name, search->wanted, length) == 0 && function->name[length] == '.')
 		snprintf(search->clone, sizeof(search->clone), "%.200s", function->name);
@@ -148,7 +152,7 @@ static int explain(const struct search *search, const struct probe *probe, int e
 	if (search->is_indirect)
 		return refuse(probe, -ENOENT, "the symbol is not a function but chooses one when the program starts (an IFUNC)");
 	if (search->clone[0]) {
-		snprintf(text, sizeof(text), "there is no such function, but the compiler has made %.150s of it", search->clone);
+		snprintf(text, sizeof(text), "the compiler has made %.150s of it, with other arguments perhaps (expected that name)", search->clone);
 		return refuse(probe, -ENOENT, text);
 	}
 	return refuse(probe, -ENOENT, "there is no function of that name in the file (expected a name of its symbol table, or one of C++)");

@@ -67,7 +67,8 @@ static bool is_tail_call(void)
 		int32_t distance;
 
 		memcpy(&distance, code + i + 1, sizeof(distance));
-		if (code[i] == 0xe9 && code + i + 5 + distance == (const uint8_t *)second)
+		if ((code[i] == 0xe9 && code + i + 5 + distance == (const uint8_t *)second) ||
+		    (code[i] == 0xeb && code + i + 2 + (int8_t)code[i + 1] == (const uint8_t *)second))
 			return true;
 	}
 	return false;

@@ -11,24 +11,24 @@ namespace shop {
 
 class Cart {
 public:
-	__attribute__((noinline)) explicit Cart(int bytes)
+	__attribute__((noinline, noclone)) explicit Cart(int bytes)
 	{
 		kept = std::malloc(static_cast<size_t>(bytes));
 		asm volatile("");
 	}
-	__attribute__((noinline)) void add(int bytes, const char *name)
+	__attribute__((noinline, noclone)) void add(int bytes, const char *name)
 	{
 		kept = std::malloc(static_cast<size_t>(bytes));
 		asm volatile("" : : "r"(name));
 	}
-	__attribute__((noinline)) void add(long bytes)
+	__attribute__((noinline, noclone)) void add(long bytes)
 	{
 		kept = std::malloc(static_cast<size_t>(bytes));
 		asm volatile("");
 	}
 };
 
-template <typename T> __attribute__((noinline)) void keep(T bytes)
+template <typename T> __attribute__((noinline, noclone)) void keep(T bytes)
 {
 	kept = std::malloc(static_cast<size_t>(bytes));
 	asm volatile("");
