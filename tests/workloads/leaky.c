@@ -212,12 +212,31 @@ static int run_wait(char **arguments)
 	return run_leak(arguments);
 }
 
+/* Waits for a signal, calls second(), and stays until it is told to end by another one. */
+static int run_many(char **arguments)
+{
+	sigset_t set;
+	int number;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	printf("pid=%d\nbegun=1\n", (int)getpid());
+	fflush(stdout);
+	sigwait(&set, &number);
+	for (int i = 0; i < atoi(arguments[0]); i++)
+		second(0);
+	printf("done=1\n");
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(char **arguments);
 } modes[] = {
 	{ "leak", run_leak },       { "hidden", run_hidden }, { "recurse", run_recurse }, { "tail", run_tail }, { "jump", run_jump },
 	{ "threads", run_threads }, { "library", run_library }, { "typed", run_typed },   { "fork", run_fork }, { "wait", run_wait },
+	{ "many", run_many },
 };
 
 int main(int argc, char **argv)
