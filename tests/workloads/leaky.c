@@ -22,7 +22,8 @@ static jmp_buf out;
 FUNCTION void leak(int blocks)
 {
 	for (int i = 0; i < blocks; i++) {
-		free(malloc(1000));
+		kept = malloc(1000);
+		free(kept);
 		kept = malloc(100);
 	}
 	__asm__ volatile("");
@@ -84,7 +85,7 @@ FUNCTION void typed(int number, char *text, const char *name, unsigned long larg
 		    unsigned short ninth)
 {
 	__asm__ volatile("" : : "r"(number), "r"(text), "r"(name), "r"(large), "r"((int)small), "r"((int)yes), "r"(seventh), "r"(eighth),
-			 "r"((int)ninth));
+			 "r"((int)ninth) : "memory");
 }
 
 /* On a page of their own, which nothing has touched before the first call. */
