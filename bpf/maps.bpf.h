@@ -275,6 +275,75 @@ u64 least_clock_distance __weak;
 /* Requests that began before may be complete although nobody saw it. */
 u64 requests_doubted __weak;
 
+/* What a probed process has outstanding. Made when a watch wants it, or with a child of one that is. */
+struct heap {
+	u64 start_time_ns; /* with the key: whose it is */
+	u64 epoch;         /* when it began, or began anew by exec: blocks of another epoch are gone */
+	u64 watches;       /* that want it */
+	u32 slot;          /* of its ledger */
+	u32 borrowed;      /* its memory is still its parent's, as after vfork */
+	u64 size, times;   /* outstanding bytes and blocks */
+	u64 alloc_count, alloc_bytes;
+	u64 unknown_frees; /* of blocks that are in no ledger */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, HEAP_SLOTS);
+	__type(key, u32); /* tgid */
+	__type(value, struct heap);
+} heaps SEC(".maps") __weak;
+
+/* A template: the collector makes each ledger, with the size that it is configured to have. */
+struct ledger {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, u64); /* address */
+	__type(value, struct heap_block);
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, HEAP_SLOTS);
+	__type(key, u32);
+	__array(values, struct ledger);
+} ledgers SEC(".maps") __weak;
+
+/* Slots with an empty ledger, for processes that need one at once. */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, HEAP_SLOTS);
+	__type(value, u32);
+} spare_slots SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 64 << 10);
+} heap_notices SEC(".maps") __weak;
+
+/* A thread within a call of the family, and what it has allocated and freed. */
+struct heap_thread {
+	u64 epoch; /* of the heap that the call belongs to; 0: it is in no call */
+	u64 stack; /* the address of the return address of the outermost call */
+	u64 call;  /* enum heap_call */
+	u64 size;  /* that was asked for */
+	u64 out;   /* where posix_memalign puts the address */
+	u64 old_address, old_size; /* realloc: the block, taken out of the ledger; 0: it was in none */
+	s64 net_size, net_times;   /* allocated - freed by this thread since its first call */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct heap_thread);
+} heap_threads SEC(".maps") __weak;
+
+/* Per slot: the process has functions of the family, and they are probed. */
+u32 heap_armed[HEAP_SLOTS] __weak;
+
 struct watch_settings settings __weak;
 struct rule_settings rules __weak;
 struct sample_request request __weak;
