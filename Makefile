@@ -40,7 +40,7 @@ pkg_libs   = $(shell $(PKG) --libs $(1))
 
 COMMON_PKGS    := libprotobuf-c
 COLLECTOR_PKGS := $(COMMON_PKGS) libbpf libelf libuv libcjson popt
-REPORTER_PKGS  := $(COMMON_PKGS) libuv libcjson popt
+REPORTER_PKGS  := $(COMMON_PKGS) libelf libuv libcjson popt
 
 COMMON_OBJS    := $(patsubst %.c,$(B)/%.o,$(wildcard common/*.c)) $(B)/gen/taskmon.pb-c.o
 COLLECTOR_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard collector/*.c))
@@ -133,11 +133,12 @@ $(B)/fuzz/fuzz_report_config: $(addprefix reporter/,config.c config_thresholds.c
 	common/json_file.c common/str.c common/metric.c common/log.c
 $(B)/fuzz/fuzz_collector_rules: collector/rule.c common/metric.c common/str.c
 $(B)/fuzz/fuzz_smaps: collector/rollup.c collector/access.c
+$(B)/fuzz/fuzz_elf_file: common/elf_file.c
 $(B)/fuzz/%: tests/fuzz/%.c | $(B)/gen/taskmon.pb-c.h
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$<)$(CLANG) $(ALL_CFLAGS) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		-I$(if $(findstring fuzz_report_,$@),reporter,collector) \
-		-o $@ $(filter %.c,$^) $(call pkg_libs,$(COMMON_PKGS) libcjson popt) -lm
+		-o $@ $(filter %.c,$^) $(call pkg_libs,$(COMMON_PKGS) libelf libcjson popt) -lm
 fuzz: $(FUZZERS)
 
 # Of thresholds, without root.
