@@ -39,7 +39,7 @@ pkg_cflags = $(shell $(PKG) --cflags $(1))
 pkg_libs   = $(shell $(PKG) --libs $(1))
 
 COMMON_PKGS    := libprotobuf-c
-COLLECTOR_PKGS := $(COMMON_PKGS) libbpf libelf libuv libcjson popt
+COLLECTOR_PKGS := $(COMMON_PKGS) libbpf libelf libuv libcjson popt capstone
 REPORTER_PKGS  := $(COMMON_PKGS) libelf libuv libcjson popt
 
 COMMON_OBJS    := $(patsubst %.c,$(B)/%.o,$(wildcard common/*.c)) $(B)/gen/taskmon.pb-c.o

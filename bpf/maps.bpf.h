@@ -300,8 +300,8 @@ struct ledger {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 1);
-	__type(key, u64); /* address */
-	__type(value, struct heap_block);
+	__uint(key_size, sizeof(u64)); /* address */
+	__uint(value_size, sizeof(struct heap_block));
 };
 
 struct {
