@@ -306,7 +306,7 @@ static __always_inline void fill_thread_figures(struct task_record *record, stru
 	record->present |= settings.measured & metric_thread_bits;
 }
 
-static __always_inline void fill_heap(struct task_record *record, struct heap *heap)
+static __always_inline void fill_heap(struct task_record *record, struct process_heap *heap)
 {
 	if (!heap || heap->borrowed || !heap_armed[heap->slot & (HEAP_SLOTS - 1)])
 		return;

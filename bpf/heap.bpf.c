@@ -17,10 +17,10 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
  * The heap that a probe is about, of the process for which it was attached. Some kernels run it for other processes with the
  * same file, too. A child that still has its parent's memory, as after vfork, changes its parent's heap.
  */
-static __always_inline struct heap *heap_hit(struct task_struct *task, u64 cookie)
+static __always_inline struct process_heap *heap_hit(struct task_struct *task, u64 cookie)
 {
 	u32 tgid = (u32)cookie;
-	struct heap *heap;
+	struct process_heap *heap;
 
 	if ((u32)task->tgid != tgid && ((u32)task->real_parent->tgid != tgid || task->real_parent->mm != task->mm))
 		return NULL;
@@ -28,7 +28,7 @@ static __always_inline struct heap *heap_hit(struct task_struct *task, u64 cooki
 	return heap && !heap->borrowed ? heap : NULL;
 }
 
-static __always_inline void *ledger_of(const struct heap *heap)
+static __always_inline void *ledger_of(const struct process_heap *heap)
 {
 	u32 slot = heap->slot;
 
@@ -39,7 +39,7 @@ static __always_inline void *ledger_of(const struct heap *heap)
  * Is this a call within the one that the thread is in? Then the return address of that one is still replaced by the
  * trampoline of its return probe; a call that never returned (an exception went through it) has left something else.
  */
-static __always_inline bool is_within(struct heap_thread *thread, struct heap *heap, struct task_struct *task, u64 stack)
+static __always_inline bool is_within(struct heap_thread *thread, struct process_heap *heap, struct task_struct *task, u64 stack)
 {
 	u64 address = 0;
 
@@ -51,7 +51,7 @@ static __always_inline bool is_within(struct heap_thread *thread, struct heap *h
 }
 
 /* Takes a block out of the ledger: its size is returned, or ALL_ONES if it was not there. */
-static __always_inline u64 take_block(struct heap *heap, u64 address)
+static __always_inline u64 take_block(struct process_heap *heap, u64 address)
 {
 	void *ledger = ledger_of(heap);
 	struct heap_block *block;
@@ -64,7 +64,7 @@ static __always_inline u64 take_block(struct heap *heap, u64 address)
 	return bpf_map_delete_elem(ledger, &address) ? ALL_ONES : size;
 }
 
-static __always_inline void add_to_sums(struct heap *heap, struct heap_thread *thread, s64 size, s64 times)
+static __always_inline void add_to_sums(struct process_heap *heap, struct heap_thread *thread, s64 size, s64 times)
 {
 	__sync_fetch_and_add(&heap->size, size);
 	__sync_fetch_and_add(&heap->times, times);
@@ -75,7 +75,7 @@ static __always_inline void add_to_sums(struct heap *heap, struct heap_thread *t
 }
 
 /* False: there is no room for it. An address that is given out again was freed by a function that we do not know. */
-static __always_inline bool put_block(struct heap *heap, u64 address, u64 size)
+static __always_inline bool put_block(struct process_heap *heap, u64 address, u64 size)
 {
 	struct heap_block block = { .size = size, .epoch = heap->epoch };
 	void *ledger = ledger_of(heap);
@@ -126,7 +126,7 @@ int on_heap_call(struct pt_regs *regs)
 {
 	u64 cookie = bpf_get_attach_cookie(regs), first = regs->di, second = regs->si, third = regs->dx, stack = regs->sp;
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct heap *heap = heap_hit(task, cookie);
+	struct process_heap *heap = heap_hit(task, cookie);
 	enum heap_call call = cookie >> 32;
 	struct heap_thread *thread;
 
@@ -154,7 +154,7 @@ int on_heap_call(struct pt_regs *regs)
 }
 
 /* One change of the sums for each call, or a sample could fall in between. */
-static __always_inline void settle(struct heap *heap, struct heap_thread *thread, u64 address)
+static __always_inline void settle(struct process_heap *heap, struct heap_thread *thread, u64 address)
 {
 	s64 size = 0, times = 0;
 
@@ -175,7 +175,7 @@ SEC("uretprobe")
 int on_heap_return(struct pt_regs *regs)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct heap *heap = heap_hit(task, bpf_get_attach_cookie(regs));
+	struct process_heap *heap = heap_hit(task, bpf_get_attach_cookie(regs));
 	u64 address = regs->ax, stack = regs->sp;
 	struct heap_thread *thread;
 
@@ -203,7 +203,7 @@ int on_heap_free(struct pt_regs *regs)
 	u64 cookie = bpf_get_attach_cookie(regs), address = regs->di, stack = regs->sp;
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct heap_thread *thread;
-	struct heap *heap;
+	struct process_heap *heap;
 	u64 size;
 
 	if (!address)
@@ -226,7 +226,7 @@ SEC("uprobe")
 int on_heap_libraries(struct pt_regs *regs)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct heap *heap = heap_hit(task, bpf_get_attach_cookie(regs));
+	struct process_heap *heap = heap_hit(task, bpf_get_attach_cookie(regs));
 
 	if (heap)
 		notify_heap(HEAP_MAPPED, task->group_leader, heap->watches, heap->slot);

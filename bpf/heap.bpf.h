@@ -25,17 +25,17 @@ static __always_inline long notify_heap(enum heap_notice_type type, struct task_
 }
 
 /** The heap of a process; NULL: it is not probed. */
-static __always_inline struct heap *heap_of(struct task_struct *leader)
+static __always_inline struct process_heap *heap_of(struct task_struct *leader)
 {
 	u32 tgid = leader->tgid;
-	struct heap *heap = bpf_map_lookup_elem(&heaps, &tgid);
+	struct process_heap *heap = bpf_map_lookup_elem(&heaps, &tgid);
 
 	return heap && heap->start_time_ns == leader->start_boottime ? heap : NULL;
 }
 
 static __always_inline void begin_heap(struct task_struct *leader, u64 watches)
 {
-	struct heap heap = {
+	struct process_heap heap = {
 		.start_time_ns = leader->start_boottime,
 		.epoch = bpf_ktime_get_boot_ns(),
 		.watches = watches,
@@ -58,10 +58,14 @@ static __always_inline void begin_heap(struct task_struct *leader, u64 watches)
 	}
 }
 
+/*
+ * Not inlined, as what follows: the verifier then finds that what comes after is the same whichever way was taken in here.
+ */
+
 /** A process was judged; `watches` may see it. */
-static __always_inline void judge_heap(struct task_struct *leader, u64 watches)
+static __noinline __attribute__((unused)) void judge_heap(struct task_struct *leader, u64 watches)
 {
-	struct heap *heap;
+	struct process_heap *heap;
 
 	if (!settings.heaped || leader->flags & PF_KTHREAD)
 		return;
@@ -76,35 +80,33 @@ static __always_inline void judge_heap(struct task_struct *leader, u64 watches)
 }
 
 struct ledger_copy {
-	u64 epoch, new_epoch;
-	u64 size, times, left_out;
-	u32 slot;
+	u64 epoch; /* of the blocks that are copied */
+	struct process_heap *heap; /* theirs, whose sums grow; counted in a map, the verifier does not try to count along */
 };
 
 static long copy_block(void *map, u64 *address, struct heap_block *block, struct ledger_copy *copy)
 {
-	struct heap_block same = { .size = block->size, .epoch = copy->new_epoch };
-	u32 slot = copy->slot;
+	struct process_heap *heap = copy->heap;
+	struct heap_block same = { .size = block->size, .epoch = heap->epoch };
+	u32 slot = heap->slot;
 	void *ledger;
 
 	if (block->epoch != copy->epoch)
 		return 0;
-	ledger = copy->times < HEAP_COPY_MAX ? bpf_map_lookup_elem(&ledgers, &slot) : NULL;
-	if (!ledger || bpf_map_update_elem(ledger, address, &same, BPF_ANY)) {
-		copy->left_out++;
-		return 0;
-	}
-	copy->size += same.size;
-	copy->times++;
+	ledger = heap->times < HEAP_COPY_MAX ? bpf_map_lookup_elem(&ledgers, &slot) : NULL;
+	if (!ledger || bpf_map_update_elem(ledger, address, &same, BPF_ANY))
+		return 1;
+	heap->size += same.size;
+	heap->times++;
 	return 0;
 }
 
 /** A process was created; it has been judged, and has not run yet. It inherits what its parent has outstanding. */
-static __always_inline void fork_heap(struct task_struct *parent, struct task_struct *child)
+static __noinline __attribute__((unused)) void fork_heap(struct task_struct *parent, struct task_struct *child)
 {
-	struct heap *heap, *old;
+	struct process_heap *heap, *old;
 	struct ledger_copy copy = {};
-	u32 slot, old_slot;
+	u32 old_slot;
 	void *ledger;
 
 	if (!settings.heaped)
@@ -119,27 +121,22 @@ static __always_inline void fork_heap(struct task_struct *parent, struct task_st
 	old = heap_of(parent->group_leader);
 	if (!old || old->borrowed)
 		return;
-	slot = heap->slot & (HEAP_SLOTS - 1);
-	old_slot = old->slot & (HEAP_SLOTS - 1);
-	copy.epoch = old->epoch;
-	copy.new_epoch = heap->epoch;
-	copy.slot = slot;
+	old_slot = old->slot;
 	ledger = bpf_map_lookup_elem(&ledgers, &old_slot);
 	if (!ledger)
 		return;
+	copy.epoch = old->epoch;
+	copy.heap = heap;
 	bpf_for_each_map_elem(ledger, copy_block, &copy, 0);
-	heap->size = copy.size;
-	heap->times = copy.times;
-	heap_armed[slot] = heap_armed[old_slot];
-	for (u32 i = 0; i < WATCH_MAX && copy.left_out; i++)
-		if (heap->watches >> i & 1)
-			__sync_fetch_and_add(&lost[i][LOSS_HEAP_FULL], copy.left_out);
+	heap_armed[heap->slot & (HEAP_SLOTS - 1)] = heap_armed[old_slot & (HEAP_SLOTS - 1)];
+	if (heap->times < old->times)
+		add_loss(heap->watches, LOSS_HEAP_FULL, old->times - heap->times);
 }
 
 /** A process executes another program: nothing that it had allocated is left. */
-static __always_inline void exec_heap(struct task_struct *task, bool was_other_thread)
+static __noinline __attribute__((unused)) void exec_heap(struct task_struct *task, bool was_other_thread)
 {
-	struct heap *heap;
+	struct process_heap *heap;
 
 	if (!settings.heaped)
 		return;
@@ -156,10 +153,10 @@ static __always_inline void exec_heap(struct task_struct *task, bool was_other_t
 }
 
 /** A thread exits, after its final record was made. The probes are those of the main thread. */
-static __always_inline void exit_heap(struct task_struct *task, bool process_ended)
+static __noinline __attribute__((unused)) void exit_heap(struct task_struct *task, bool process_ended)
 {
 	struct task_struct *leader = task->group_leader;
-	struct heap *heap;
+	struct process_heap *heap;
 	u32 tgid = leader->tgid;
 
 	if (!settings.heaped)
@@ -182,7 +179,7 @@ struct heap_state {
 /** Of the current process and thread; false: they are not probed. */
 static __always_inline bool heap_now(struct task_struct *task, struct heap_state *now)
 {
-	struct heap *heap = heap_of(task->group_leader);
+	struct process_heap *heap = heap_of(task->group_leader);
 	struct heap_thread *thread;
 
 	if (!heap)

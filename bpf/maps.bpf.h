@@ -275,24 +275,13 @@ u64 least_clock_distance __weak;
 /* Requests that began before may be complete although nobody saw it. */
 u64 requests_doubted __weak;
 
-/* What a probed process has outstanding. Made when a watch wants it, or with a child of one that is. */
-struct heap {
-	u64 start_time_ns; /* with the key: whose it is */
-	u64 epoch;         /* when it began, or began anew by exec: blocks of another epoch are gone */
-	u64 watches;       /* that want it */
-	u32 slot;          /* of its ledger */
-	u32 borrowed;      /* its memory is still its parent's, as after vfork */
-	u64 size, times;   /* outstanding bytes and blocks */
-	u64 alloc_count, alloc_bytes;
-	u64 unknown_frees; /* of blocks that are in no ledger */
-};
-
+/* Processes that are probed: an entry is made when a watch wants it, or with a child of one that is. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, HEAP_SLOTS);
 	__type(key, u32); /* tgid */
-	__type(value, struct heap);
+	__type(value, struct process_heap);
 } heaps SEC(".maps") __weak;
 
 /* A template: the collector makes each ledger, with the size that it is configured to have. */

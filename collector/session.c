@@ -19,7 +19,7 @@ enum {
 	FAREWELL_TIMEOUT_MS = 2000, /* for the last Error to be read */
 	WRITE_FRAMES = 32,         /* handed to the kernel at once; these cannot be dropped any more */
 	READ_BYTES = 64 << 10,
-	LOSS_CAUSES_WIRE = TASKMON__LOSS__CAUSE__TABLE_FULL + 1, /* the last of them */
+	LOSS_CAUSES_WIRE = TASKMON__LOSS__CAUSE__HEAP_FULL + 1, /* the last of them */
 };
 
 struct queued {
@@ -38,7 +38,8 @@ struct session {
 	void *context;
 	struct client client;
 	struct frame_reader reader;
-	bool greeted, failing, closing, corked;
+	bool greeted, failing, closing;
+	unsigned int corks;
 
 	struct queue queue;
 	size_t queue_limit, queue_bytes; /* what is being written counts too */
@@ -186,7 +187,7 @@ static void write_more(struct session *session)
 	unsigned int count = 0;
 	struct queued *entry;
 
-	if (session->closing || session->corked || !TAILQ_EMPTY(&session->writing))
+	if (session->closing || session->corks > 0 || !TAILQ_EMPTY(&session->writing))
 		return;
 	queue_losses(session);
 	while (count < WRITE_FRAMES && (entry = TAILQ_FIRST(&session->queue))) {
@@ -274,12 +275,12 @@ void session_send_control(struct session *session, const Taskmon__Frame *message
 
 void session_cork(struct session *session)
 {
-	session->corked = true;
+	session->corks++;
 }
 
 void session_uncork(struct session *session)
 {
-	session->corked = false;
+	session->corks--;
 	write_more(session);
 }
 

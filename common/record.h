@@ -309,10 +309,22 @@ struct heap_notice {
 	u32 uid; /* real user id of the process */
 };
 
+/** What a probed process has outstanding. */
+struct process_heap {
+	u64 start_time_ns; /* with the number of the process: whose it is */
+	u64 epoch;         /* when it began, or began anew by exec: blocks of another epoch are gone */
+	u64 watches;       /* that want it */
+	u32 slot;          /* of its ledger */
+	u32 borrowed;      /* its memory is still its parent's, as after vfork */
+	u64 size, times;   /* outstanding bytes and blocks */
+	u64 alloc_count, alloc_bytes;
+	u64 unknown_frees; /* of blocks that are in no ledger */
+};
+
 /** One outstanding block of a ledger, by its address. */
 struct heap_block {
 	u64 size;
-	u64 epoch; /* of struct heap */
+	u64 epoch; /* of struct process_heap */
 };
 
 /** What one pass of the sampler shall emit. */
