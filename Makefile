@@ -47,6 +47,8 @@ COLLECTOR_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard collector/*.c))
 REPORTER_OBJS  := $(patsubst %.c,$(B)/%.o,$(wildcard reporter/*.c))
 BPF_OBJS       := $(patsubst %.bpf.c,$(B)/%.bpf.o,$(wildcard bpf/*.bpf.c))
 WORKLOADS      := $(patsubst tests/workloads/%.c,$(B)/workloads/%,$(wildcard tests/workloads/*.c))
+WORKLOADS      += $(B)/workloads/blocks-static $(and $(shell command -v musl-gcc),$(B)/workloads/blocks-musl)
+WORKLOADS      += $(and $(wildcard /usr/include/jemalloc/jemalloc.h),$(B)/workloads/blocks-jemalloc)
 FUZZERS        := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 UNIT_TESTS     := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 SKELETON       := $(B)/gen/taskmon.skel.h
@@ -109,6 +111,12 @@ $(B)/completions/%: $(B)/% deploy/completions/generate common/metrics.def
 $(B)/workloads/%: tests/workloads/%.c $(wildcard tests/workloads/*.h)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) -std=gnu11 $(WARN) -D_GNU_SOURCE -O2 -g -o $@ $< -pthread
+
+# One program, three other allocators.
+$(B)/workloads/blocks-%: tests/workloads/blocks.c $(wildcard tests/workloads/*.h)
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(if $(findstring musl,$@),musl-gcc -static,$(CC) $(if $(findstring static,$@),-static)) -std=gnu11 $(WARN) \
+		-D_GNU_SOURCE -O2 -g -o $@ $< -pthread $(if $(findstring jemalloc,$@),-DNO_PVALLOC -ljemalloc)
 
 # A unit test is linked with the program it is about: test_collector_* with the collector, all others with the reporter.
 unit_objs = $(filter-out %/main.o,$(if $(findstring test_collector_,$(1)),$(COLLECTOR_OBJS),$(REPORTER_OBJS))) $(COMMON_OBJS)

@@ -121,24 +121,11 @@ static __always_inline u64 size_asked_for(enum heap_call call, u64 first, u64 se
 	}
 }
 
-SEC("uprobe")
-int on_heap_call(struct pt_regs *regs)
+static __always_inline void begin_call(struct process_heap *heap, struct heap_thread *thread, enum heap_call call,
+				       struct pt_regs *regs)
 {
-	u64 cookie = bpf_get_attach_cookie(regs), first = regs->di, second = regs->si, third = regs->dx, stack = regs->sp;
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct process_heap *heap = heap_hit(task, cookie);
-	enum heap_call call = cookie >> 32;
-	struct heap_thread *thread;
+	u64 first = regs->di, second = regs->si, third = regs->dx, stack = regs->sp;
 
-	if (!heap)
-		return 0;
-	thread = bpf_task_storage_get(&heap_threads, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!thread) {
-		count_loss(heap->watches, LOSS_STATE_FULL);
-		return 0;
-	}
-	if (thread->epoch && is_within(thread, heap, task, stack))
-		return 0;
 	thread->epoch = heap->epoch;
 	thread->stack = stack;
 	thread->call = call;
@@ -150,6 +137,44 @@ int on_heap_call(struct pt_regs *regs)
 		if (thread->old_size != ALL_ONES)
 			thread->old_address = first;
 	}
+}
+
+static __always_inline void free_block(struct process_heap *heap, struct heap_thread *thread, u64 address)
+{
+	u64 size = address ? take_block(heap, address) : 0;
+
+	if (size == ALL_ONES)
+		__sync_fetch_and_add(&heap->unknown_frees, 1);
+	else if (address)
+		add_to_sums(heap, thread, -size, -1);
+}
+
+SEC("uprobe")
+int on_heap_call(struct pt_regs *regs)
+{
+	u64 cookie = bpf_get_attach_cookie(regs), address = regs->di, stack = regs->sp;
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct process_heap *heap = heap_hit(task, cookie);
+	enum heap_call call = cookie >> 32;
+	struct heap_thread *thread;
+
+	if (!heap)
+		return 0;
+	if (call == HEAP_LIBRARIES) {
+		notify_heap(HEAP_MAPPED, task->group_leader, heap->watches, heap);
+		return 0;
+	}
+	thread = bpf_task_storage_get(&heap_threads, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!thread) {
+		count_loss(heap->watches, LOSS_STATE_FULL);
+		return 0;
+	}
+	if (thread->epoch && is_within(thread, heap, task, stack))
+		return 0;
+	if (call == HEAP_FREE)
+		free_block(heap, thread, address);
+	else
+		begin_call(heap, thread, call, regs);
 	return 0;
 }
 
@@ -194,41 +219,5 @@ int on_heap_return(struct pt_regs *regs)
 		return 0;
 	__sync_fetch_and_add(&heap->alloc_count, 1);
 	__sync_fetch_and_add(&heap->alloc_bytes, thread->size);
-	return 0;
-}
-
-SEC("uprobe")
-int on_heap_free(struct pt_regs *regs)
-{
-	u64 cookie = bpf_get_attach_cookie(regs), address = regs->di, stack = regs->sp;
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct heap_thread *thread;
-	struct process_heap *heap;
-	u64 size;
-
-	if (!address)
-		return 0;
-	heap = heap_hit(task, cookie);
-	if (!heap)
-		return 0;
-	thread = bpf_task_storage_get(&heap_threads, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (thread && thread->epoch && is_within(thread, heap, task, stack))
-		return 0;
-	size = take_block(heap, address);
-	if (size == ALL_ONES)
-		__sync_fetch_and_add(&heap->unknown_frees, 1);
-	else
-		add_to_sums(heap, thread, -size, -1);
-	return 0;
-}
-
-SEC("uprobe")
-int on_heap_libraries(struct pt_regs *regs)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct process_heap *heap = heap_hit(task, bpf_get_attach_cookie(regs));
-
-	if (heap)
-		notify_heap(HEAP_MAPPED, task->group_leader, heap->watches, heap->slot);
 	return 0;
 }

@@ -10,14 +10,16 @@
 
 #include <bpf/bpf_core_read.h>
 
-static __always_inline long notify_heap(enum heap_notice_type type, struct task_struct *leader, u64 watches, u32 slot)
+static __always_inline long notify_heap(enum heap_notice_type type, struct task_struct *leader, u64 watches,
+					const struct process_heap *heap)
 {
 	struct heap_notice notice = {
 		.type = type,
 		.tgid = leader->tgid,
 		.start_time_ns = leader->start_boottime,
 		.watches = watches,
-		.slot = slot,
+		.slot = heap->slot,
+		.era = heap->era,
 		.uid = leader->real_cred->uid.val,
 	};
 
@@ -30,7 +32,7 @@ static __always_inline struct process_heap *heap_of(struct task_struct *leader)
 	u32 tgid = leader->tgid;
 	struct process_heap *heap = bpf_map_lookup_elem(&heaps, &tgid);
 
-	return heap && heap->start_time_ns == leader->start_boottime ? heap : NULL;
+	return heap && heap->start_time_ns == leader->start_boottime && heap->era == settings.heap_era ? heap : NULL;
 }
 
 static __always_inline void begin_heap(struct task_struct *leader, u64 watches)
@@ -39,6 +41,7 @@ static __always_inline void begin_heap(struct task_struct *leader, u64 watches)
 		.start_time_ns = leader->start_boottime,
 		.epoch = bpf_ktime_get_boot_ns(),
 		.watches = watches,
+		.era = settings.heap_era,
 	};
 	u32 tgid = leader->tgid;
 
@@ -49,7 +52,7 @@ static __always_inline void begin_heap(struct task_struct *leader, u64 watches)
 		heap_armed[heap.slot & (HEAP_SLOTS - 1)] = 0;
 		bpf_map_update_elem(&heaps, &tgid, &heap, BPF_ANY);
 	}
-	if (!notify_heap(HEAP_WANTED, leader, watches, heap.slot))
+	if (!notify_heap(HEAP_WANTED, leader, watches, &heap))
 		return;
 	count_loss(watches, LOSS_HEAP_FULL);
 	if (heap.slot) {
@@ -74,7 +77,7 @@ static __noinline __attribute__((unused)) void judge_heap(struct task_struct *le
 	if (heap)
 		heap->watches = watches;
 	if (heap && !watches)
-		notify_heap(HEAP_UNWANTED, leader, 0, heap->slot);
+		notify_heap(HEAP_UNWANTED, leader, 0, heap);
 	else if (!heap && watches)
 		begin_heap(leader, watches);
 }
@@ -148,8 +151,8 @@ static __noinline __attribute__((unused)) void exec_heap(struct task_struct *tas
 	heap->times = 0;
 	heap->borrowed = 0;
 	if (was_other_thread)
-		notify_heap(HEAP_MOVED, task, heap->watches, heap->slot);
-	notify_heap(HEAP_EXEC, task, heap->watches, heap->slot);
+		notify_heap(HEAP_MOVED, task, heap->watches, heap);
+	notify_heap(HEAP_EXEC, task, heap->watches, heap);
 }
 
 /** A thread exits, after its final record was made. The probes are those of the main thread. */
@@ -167,7 +170,7 @@ static __noinline __attribute__((unused)) void exit_heap(struct task_struct *tas
 	if (process_ended)
 		bpf_map_delete_elem(&heaps, &tgid);
 	else if (task == leader)
-		notify_heap(HEAP_MOVED, leader, heap->watches, heap->slot);
+		notify_heap(HEAP_MOVED, leader, heap->watches, heap);
 }
 
 /** What the process has outstanding now, and what this thread has allocated and not freed since it was probed. */

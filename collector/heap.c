@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "heap_worker.h"
+#include "kernel.h"
 #include "log.h"
 #include "session.h"
 
@@ -127,6 +128,7 @@ void heap_stop(struct heap *heap)
 void heap_want(struct heap *heap, bool wanted)
 {
 	bool changed;
+	u32 era;
 
 	if (wanted && !heap->worker) {
 		heap->worker = heap_worker_start(heap->kernel, &heap->limits, &heap->orders);
@@ -138,8 +140,10 @@ void heap_want(struct heap *heap, bool wanted)
 	pthread_mutex_lock(&heap->orders.mutex);
 	changed = heap->orders.wanted != wanted;
 	heap->orders.wanted = wanted;
-	heap->orders.ended += changed && !wanted;
+	heap->orders.era += changed && wanted;
+	era = heap->orders.era;
 	pthread_mutex_unlock(&heap->orders.mutex);
+	kernel_settings(heap->kernel)->heap_era = era;
 	if (changed)
 		wake(heap);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "closer.h"
 #include "elf_file.h"
 #include "heap_functions.h"
 #include "log.h"
@@ -25,8 +26,6 @@ enum {
 const char *const heap_program_names[HEAP_PROGRAMS] = {
 	[HEAP_ON_CALL] = "on_heap_call",
 	[HEAP_ON_RETURN] = "on_heap_return",
-	[HEAP_ON_FREE] = "on_heap_free",
-	[HEAP_ON_LIBRARIES] = "on_heap_libraries",
 };
 
 /* A file as it was: another one with the same number, or changed, is not it. */
@@ -40,12 +39,13 @@ struct identity {
 struct probed_file {
 	int fd;
 	struct heap_functions functions;
-	int links[HEAP_FUNCTIONS_MAX][2]; /* at the call, at the return; -1: none */
+	size_t link_count;
+	int links[2 * HEAP_FUNCTIONS_MAX];
 };
 
 struct heap_probes {
 	pid_t tgid, tid;
-	const int *programs;
+	const struct heap_programs *programs;
 	bool allocate, incomplete;
 	size_t seen_count, file_count;
 	struct identity seen[FILES_MAX];
@@ -131,78 +131,90 @@ static pid_t live_thread(pid_t tgid, pid_t besides)
 	return found;
 }
 
-static int attach_one(struct heap_probes *probes, const struct probed_file *file, size_t i, bool at_return)
-{
-	static const enum heap_program entry_program[] = {
-		[HEAP_MALLOC] = HEAP_ON_CALL,	    [HEAP_CALLOC] = HEAP_ON_CALL,  [HEAP_REALLOC] = HEAP_ON_CALL,
-		[HEAP_REALLOCARRAY] = HEAP_ON_CALL, [HEAP_ALIGNED] = HEAP_ON_CALL, [HEAP_POSIX] = HEAP_ON_CALL,
-		[HEAP_FREE] = HEAP_ON_FREE,	    [HEAP_LIBRARIES] = HEAP_ON_LIBRARIES,
-	};
-	const struct heap_function *function = &file->functions.list[i];
-	struct uprobe uprobe = {
-		.program_fd = probes->programs[at_return ? HEAP_ON_RETURN : entry_program[function->call]],
-		.file_fd = file->fd,
-		.tid = probes->tid,
-		.offset = function->offset,
-		.cookie = HEAP_COOKIE(probes->tgid, function->call),
-		.at_return = at_return,
-	};
-	int link = uprobe_attach(&uprobe);
-
-	if (link == -ESRCH) {
-		uprobe.tid = probes->tid = live_thread(probes->tgid, probes->tid);
-		link = uprobe_attach(&uprobe);
-	}
-	return link;
-}
-
 static bool returns(const struct heap_function *function)
 {
 	return function->call != HEAP_FREE && function->call != HEAP_LIBRARIES;
 }
 
-/*
- * What takes blocks first, then the returns, then the calls: whatever is called meanwhile, a block that is counted will be seen to be freed. A
- * function with only one of its two probes does no harm.
- */
-static int attach_file(struct heap_probes *probes, struct probed_file *file)
+/* Functions that take blocks first: whatever is called meanwhile, a block that is counted will be seen to be freed. */
+static size_t choose(const struct probed_file *file, pid_t tgid, bool at_return, uint64_t *offsets, uint64_t *cookies)
+{
+	size_t count = 0;
+
+	for (int pass = 0; pass < 2; pass++) {
+		for (size_t i = 0; i < file->functions.count; i++) {
+			const struct heap_function *function = &file->functions.list[i];
+
+			if (returns(function) != (pass == 1) || (at_return && !returns(function)))
+				continue;
+			offsets[count] = function->offset;
+			cookies[count++] = HEAP_COOKIE(tgid, function->call);
+		}
+	}
+	return count;
+}
+
+static int attach_each(struct heap_probes *probes, struct probed_file *file, struct uprobe *uprobe, const uint64_t *offsets,
+		       const uint64_t *cookies, size_t count)
 {
 	int err = 0;
 
-	memset(file->links, 0xff, sizeof(file->links));
-	for (int phase = 0; phase < 3; phase++) {
-		for (size_t i = 0; i < file->functions.count; i++) {
-			bool at_return = phase == 1;
-			int link;
+	uprobe->program_fd = probes->programs->single[uprobe->at_return ? HEAP_ON_RETURN : HEAP_ON_CALL];
+	for (size_t i = 0; i < count; i++) {
+		int link;
 
-			if (returns(&file->functions.list[i]) != (phase > 0))
-				continue;
-			link = attach_one(probes, file, i, at_return);
-			if (link < 0) {
-				log_debug(SUBSYSTEM, "process %d: no probe at offset %#llx of a file: %s", (int)probes->tgid,
-					  (unsigned long long)file->functions.list[i].offset, strerror(-link));
-				err = link;
-				if (link == -ESRCH)
-					return err;
-			} else {
-				file->links[i][at_return] = link;
-			}
+		uprobe->offset = offsets[i];
+		uprobe->cookie = cookies[i];
+		link = uprobe_attach(uprobe);
+		if (link == -ESRCH) {
+			uprobe->tid = probes->tid = live_thread(probes->tgid, probes->tid);
+			link = uprobe_attach(uprobe);
 		}
+		if (link >= 0)
+			file->links[file->link_count++] = link;
+		else
+			err = link;
+		if (link == -ESRCH)
+			break;
 	}
 	return err;
 }
 
-static void close_links(int (*links)[2], size_t count)
+/* One after the other where they cannot be attached together: also if one of them is the reason. */
+static int attach_end(struct heap_probes *probes, struct probed_file *file, bool at_return)
 {
-	for (size_t i = 0; i < count; i++)
-		for (int end = 0; end < 2; end++)
-			if (links[i][end] >= 0)
-				close(links[i][end]);
+	uint64_t offsets[HEAP_FUNCTIONS_MAX], cookies[HEAP_FUNCTIONS_MAX];
+	size_t count = choose(file, probes->tgid, at_return, offsets, cookies);
+	struct uprobe uprobe = { .file_fd = file->fd, .tid = probes->tid, .at_return = at_return };
+	int link = -1;
+
+	if (count == 0)
+		return 0;
+	uprobe.program_fd = probes->programs->multi[at_return ? HEAP_ON_RETURN : HEAP_ON_CALL];
+	if (uprobe.program_fd >= 0 && probes->tid == probes->tgid)
+		link = uprobe_attach_multi(&uprobe, offsets, cookies, count);
+	if (link < 0)
+		return attach_each(probes, file, &uprobe, offsets, cookies, count);
+	file->links[file->link_count++] = link;
+	return 0;
 }
 
-static void free_file(struct probed_file *file)
+/* Returns first: one that had no call is ignored. */
+static int attach_file(struct heap_probes *probes, struct probed_file *file)
 {
-	close_links(file->links, file->functions.count);
+	int err = attach_end(probes, file, true);
+	int calls = err == -ESRCH ? 0 : attach_end(probes, file, false);
+
+	err = err ? err : calls;
+	if (err && err != -ESRCH)
+		log_debug(SUBSYSTEM, "process %d: not all functions of a file are probed: %s", (int)probes->tgid, strerror(-err));
+	return err;
+}
+
+static void free_file(struct probed_file *file, struct closer *closer)
+{
+	for (size_t i = 0; i < file->link_count; i++)
+		closer_add(closer, file->links[i]);
 	close(file->fd);
 	free(file);
 }
@@ -233,6 +245,7 @@ static int probe_file(struct heap_probes *probes, int fd, const struct stat *sta
 		return functions ? -ENOSPC : 0;
 	}
 	file->fd = fd;
+	file->link_count = 0;
 	file->functions = *functions;
 	probes->files[probes->file_count++] = file;
 	probes->allocate |= functions->allocates;
@@ -271,7 +284,7 @@ static int handle_mapped(int fd, const struct stat *file, void *context)
 	return err;
 }
 
-struct heap_probes *heap_probes_new(pid_t tgid, const int programs[HEAP_PROGRAMS])
+struct heap_probes *heap_probes_new(pid_t tgid, const struct heap_programs *programs)
 {
 	struct heap_probes *probes = calloc(1, sizeof(*probes));
 
@@ -287,7 +300,7 @@ void heap_probes_free(struct heap_probes *probes)
 	if (!probes)
 		return;
 	for (size_t i = 0; i < probes->file_count; i++)
-		free_file(probes->files[i]);
+		free_file(probes->files[i], probes->programs->closer);
 	free(probes);
 }
 
@@ -300,13 +313,17 @@ int heap_probes_update(struct heap_probes *probes)
 
 int heap_probes_move(struct heap_probes *probes)
 {
-	int old[HEAP_FUNCTIONS_MAX][2], err = 0;
+	int err = 0;
 
 	probes->tid = live_thread(probes->tgid, probes->tid);
 	for (size_t i = 0; i < probes->file_count && err != -ESRCH; i++) {
-		memcpy(old, probes->files[i]->links, sizeof(old));
-		err = attach_file(probes, probes->files[i]);
-		close_links(old, probes->files[i]->functions.count);
+		struct probed_file *file = probes->files[i];
+		struct probed_file old = *file;
+
+		file->link_count = 0;
+		err = attach_file(probes, file);
+		for (size_t l = 0; l < old.link_count; l++)
+			closer_add(probes->programs->closer, old.links[l]);
 	}
 	return err;
 }

@@ -8,15 +8,20 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/** What is attached. */
-enum heap_program { HEAP_ON_CALL, HEAP_ON_RETURN, HEAP_ON_FREE, HEAP_ON_LIBRARIES, HEAP_PROGRAMS };
-extern const char *const heap_program_names[HEAP_PROGRAMS];
-
+struct closer;
 struct heap_probes;
 
+/** What is attached, with two ways to do it: see uprobe.h. */
+enum heap_program { HEAP_ON_CALL, HEAP_ON_RETURN, HEAP_PROGRAMS };
+struct heap_programs {
+	int single[HEAP_PROGRAMS], multi[HEAP_PROGRAMS]; /* descriptors; -1: the kernel has no such way */
+	struct closer *closer;                           /* for what is detached */
+};
+extern const char *const heap_program_names[HEAP_PROGRAMS];
+
 /** For a process; `programs` must live longer. NULL when out of memory. */
-struct heap_probes *heap_probes_new(pid_t tgid, const int programs[HEAP_PROGRAMS]);
-/** Detach all. May take some milliseconds a probe. */
+struct heap_probes *heap_probes_new(pid_t tgid, const struct heap_programs *programs);
+/** Detach all, soon. */
 void heap_probes_free(struct heap_probes *probes);
 
 /** Attach in files that are new since the last call. 0, -ESRCH when the process has gone, or another errno if not all could be attached. */

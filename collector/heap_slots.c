@@ -114,11 +114,11 @@ void heap_slots_empty(struct heap_slots *slots)
 	slots->ready = 0;
 }
 
-static bool get(struct heap_slots *slots, pid_t tgid, u64 start_time_ns, struct process_heap *entry)
+static bool get(struct heap_slots *slots, pid_t tgid, u32 slot, struct process_heap *entry)
 {
 	u32 key = (u32)tgid;
 
-	return bpf_map_lookup_elem(slots->heaps, &key, entry) == 0 && entry->start_time_ns == start_time_ns;
+	return bpf_map_lookup_elem(slots->heaps, &key, entry) == 0 && entry->slot == slot;
 }
 
 u32 heap_slots_insert(struct heap_slots *slots, const struct heap_notice *notice)
@@ -129,6 +129,7 @@ u32 heap_slots_insert(struct heap_slots *slots, const struct heap_notice *notice
 		.epoch = clock_boot_ns(),
 		.watches = notice->watches,
 		.slot = slot,
+		.era = notice->era,
 	};
 
 	if (!slot)
@@ -139,12 +140,12 @@ u32 heap_slots_insert(struct heap_slots *slots, const struct heap_notice *notice
 	return 0;
 }
 
-void heap_slots_remove(struct heap_slots *slots, pid_t tgid, u64 start_time_ns)
+void heap_slots_remove(struct heap_slots *slots, pid_t tgid, u32 slot)
 {
 	struct process_heap entry;
 	u32 key = (u32)tgid;
 
-	if (!get(slots, tgid, start_time_ns, &entry))
+	if (!get(slots, tgid, slot, &entry))
 		return;
 	if (entry.unknown_frees)
 		log_debug(SUBSYSTEM, "process %d freed %llu blocks that it had before it was probed", (int)tgid,
@@ -152,9 +153,9 @@ void heap_slots_remove(struct heap_slots *slots, pid_t tgid, u64 start_time_ns)
 	bpf_map_delete_elem(slots->heaps, &key);
 }
 
-bool heap_slots_wanted(struct heap_slots *slots, pid_t tgid, u64 start_time_ns)
+bool heap_slots_wanted(struct heap_slots *slots, pid_t tgid, u32 slot)
 {
 	struct process_heap entry;
 
-	return get(slots, tgid, start_time_ns, &entry) && entry.watches;
+	return get(slots, tgid, slot, &entry) && entry.watches;
 }

@@ -30,9 +30,9 @@ void heap_slots_empty(struct heap_slots *slots);
 
 /** Give the process of a notice a heap. Its slot, 0 if that was not possible. */
 u32 heap_slots_insert(struct heap_slots *slots, const struct heap_notice *notice);
-/** The process has no heap any more; unless the number is another one's now. */
-void heap_slots_remove(struct heap_slots *slots, pid_t tgid, u64 start_time_ns);
-/** Does any watch want the heap of this process? */
-bool heap_slots_wanted(struct heap_slots *slots, pid_t tgid, u64 start_time_ns);
+/** The process has no heap any more, unless it has another one. */
+void heap_slots_remove(struct heap_slots *slots, pid_t tgid, u32 slot);
+/** Does any watch want the heap of the process? */
+bool heap_slots_wanted(struct heap_slots *slots, pid_t tgid, u32 slot);
 
 #endif

@@ -14,10 +14,12 @@
 #include <bpf/libbpf.h>
 
 #include "access.h"
+#include "closer.h"
 #include "heap_probes.h"
 #include "heap_slots.h"
 #include "kernel.h"
 #include "log.h"
+#include "uprobe.h"
 
 #define SUBSYSTEM "heap"
 
@@ -42,9 +44,9 @@ struct heap_worker {
 	int epoll_fd;
 	struct ring_buffer *notices;
 	struct heap_slots *slots;
-	int programs[HEAP_PROGRAMS];
+	struct heap_programs programs;
 	bool loaded;
-	u64 ended; /* as last seen in the orders */
+	u32 era; /* as last seen in the orders */
 	struct probed_list processes;
 	size_t count;
 };
@@ -64,7 +66,7 @@ static void end(struct heap_worker *worker, struct probed *process)
 	LIST_REMOVE(process, link);
 	worker->count--;
 	kernel_heap_armed(worker->kernel)[process->slot] = 0;
-	heap_slots_remove(worker->slots, process->tgid, process->start_time_ns);
+	heap_slots_remove(worker->slots, process->tgid, process->slot);
 	heap_probes_free(process->probes);
 	heap_slots_give_back(worker->slots, process->slot);
 	if (process->pidfd >= 0)
@@ -78,6 +80,57 @@ static void end_all(struct heap_worker *worker)
 
 	while ((process = LIST_FIRST(&worker->processes)))
 		end(worker, process);
+}
+
+/* --- orders */
+
+static void load(struct heap_worker *worker)
+{
+	struct heap_programs *programs = &worker->programs;
+	int err = kernel_load_programs(worker->kernel, heap_program_names, HEAP_PROGRAMS, 0, programs->single);
+
+	if (err) {
+		log_error(SUBSYSTEM, "the kernel refuses the programs: %s (-v tells more)", strerror(-err));
+		return;
+	}
+	programs->multi[HEAP_ON_CALL] = programs->multi[HEAP_ON_RETURN] = -1;
+	if (uprobe_has_multi())
+		kernel_load_programs(worker->kernel, heap_program_names, HEAP_PROGRAMS, UPROBE_MULTI_TYPE, programs->multi);
+	worker->loaded = true;
+	heap_slots_fill(worker->slots);
+}
+
+static void unload(struct heap_worker *worker)
+{
+	if (!worker->loaded)
+		return;
+	heap_slots_empty(worker->slots);
+	for (int i = 0; i < HEAP_PROGRAMS; i++) {
+		close(worker->programs.single[i]);
+		if (worker->programs.multi[i] >= 0)
+			close(worker->programs.multi[i]);
+	}
+	worker->loaded = false;
+	heap_probes_forget_files();
+}
+
+/* What is wanted at this moment; heaps of another era are ended. */
+static void adopt(struct heap_worker *worker)
+{
+	u32 era;
+	bool wanted;
+
+	pthread_mutex_lock(&worker->orders->mutex);
+	era = worker->orders->era;
+	wanted = worker->orders->wanted && !worker->orders->stop;
+	pthread_mutex_unlock(&worker->orders->mutex);
+	if (era != worker->era || !wanted)
+		end_all(worker);
+	worker->era = era;
+	if (wanted && !worker->loaded)
+		load(worker);
+	else if (!wanted)
+		unload(worker);
 }
 
 /* --- beginning */
@@ -118,7 +171,7 @@ static struct probed *add(struct heap_worker *worker, const struct heap_notice *
 		return NULL;
 	*process = (struct probed){ .tgid = (pid_t)notice->tgid, .start_time_ns = notice->start_time_ns, .uid = notice->uid };
 	process->slot = notice->slot;
-	process->probes = heap_probes_new(process->tgid, worker->programs);
+	process->probes = heap_probes_new(process->tgid, &worker->programs);
 	process->pidfd = pidfd_open(process->tgid, 0);
 	LIST_INSERT_HEAD(&worker->processes, process, link);
 	worker->count++;
@@ -130,19 +183,25 @@ static struct probed *add(struct heap_worker *worker, const struct heap_notice *
 	return NULL;
 }
 
+static void refuse(struct heap_worker *worker, const struct heap_notice *notice)
+{
+	if (!notice->slot)
+		return;
+	heap_slots_remove(worker->slots, (pid_t)notice->tgid, notice->slot);
+	heap_slots_give_back(worker->slots, notice->slot);
+}
+
 static void on_wanted(struct heap_worker *worker, const struct heap_notice *notice)
 {
 	struct heap_notice with_slot = *notice;
 	struct probed *process = find(worker, (pid_t)notice->tgid, notice->start_time_ns);
 
-	heap_slots_taken(worker->slots, notice->slot);
 	if (process)
 		return; /* wanted again before it had a heap */
-	if (!worker->loaded || is_over_limit(worker, notice->uid)) {
+	if (is_over_limit(worker, notice->uid)) {
 		log_debug(SUBSYSTEM, "process %u: too many processes are probed already", notice->tgid);
 		kernel_add_loss(worker->kernel, notice->watches, LOSS_HEAP_FULL, 1);
-		heap_slots_remove(worker->slots, (pid_t)notice->tgid, notice->start_time_ns);
-		heap_slots_give_back(worker->slots, notice->slot);
+		refuse(worker, notice);
 		return;
 	}
 	if (!notice->slot) {
@@ -160,7 +219,7 @@ static void on_wanted(struct heap_worker *worker, const struct heap_notice *noti
 
 static void on_unwanted(struct heap_worker *worker, struct probed *process)
 {
-	if (!heap_slots_wanted(worker->slots, process->tgid, process->start_time_ns))
+	if (!heap_slots_wanted(worker->slots, process->tgid, process->slot))
 		end(worker, process);
 }
 
@@ -181,12 +240,17 @@ static int on_notice(void *context, void *data, size_t size)
 
 	if (size < sizeof(*notice))
 		return 0;
+	adopt(worker);
 	if (notice->type == HEAP_WANTED) {
-		on_wanted(worker, notice);
+		heap_slots_taken(worker->slots, notice->slot);
+		if (notice->era == worker->era && worker->loaded)
+			on_wanted(worker, notice);
+		else
+			refuse(worker, notice);
 		return 0;
 	}
 	process = find(worker, (pid_t)notice->tgid, notice->start_time_ns);
-	if (!process)
+	if (!process || notice->era != worker->era)
 		return 0;
 	if (notice->type == HEAP_UNWANTED)
 		on_unwanted(worker, process);
@@ -197,54 +261,21 @@ static int on_notice(void *context, void *data, size_t size)
 	return 0;
 }
 
-/* --- orders */
-
-static void load(struct heap_worker *worker)
-{
-	int err = kernel_load_programs(worker->kernel, heap_program_names, HEAP_PROGRAMS, worker->programs);
-
-	if (err) {
-		log_error(SUBSYSTEM, "the kernel refuses the programs: %s (-v tells more)", strerror(-err));
-		return;
-	}
-	worker->loaded = true;
-	heap_slots_fill(worker->slots);
-}
-
-static void unload(struct heap_worker *worker)
-{
-	if (!worker->loaded)
-		return;
-	heap_slots_empty(worker->slots);
-	for (int i = 0; i < HEAP_PROGRAMS; i++)
-		close(worker->programs[i]);
-	worker->loaded = false;
-	heap_probes_forget_files();
-}
-
 /* False: it shall end. */
 static bool obey(struct heap_worker *worker)
 {
 	struct heap_orders *orders = worker->orders;
-	u64 count, asked, ended;
-	bool wanted, stop;
+	u64 count, asked;
+	bool stop;
 
 	if (read(orders->wake_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
 		log_debug(SUBSYSTEM, "orders: %s", strerror(errno));
 	pthread_mutex_lock(&orders->mutex);
 	asked = orders->asked;
-	wanted = orders->wanted;
-	ended = orders->ended;
 	stop = orders->stop;
 	pthread_mutex_unlock(&orders->mutex);
-	if (wanted && !worker->loaded && !stop)
-		load(worker);
+	adopt(worker);
 	ring_buffer__consume(worker->notices);
-	if (ended != worker->ended || stop)
-		end_all(worker);
-	worker->ended = ended;
-	if (!wanted || stop)
-		unload(worker);
 	pthread_mutex_lock(&orders->mutex);
 	if (orders->done != asked && orders->tell)
 		orders->tell(orders->context);
@@ -287,6 +318,7 @@ static void free_worker(struct heap_worker *worker)
 {
 	ring_buffer__free(worker->notices);
 	heap_slots_free(worker->slots);
+	closer_free(worker->programs.closer);
 	if (worker->epoll_fd >= 0)
 		close(worker->epoll_fd);
 	free(worker);
@@ -316,7 +348,8 @@ struct heap_worker *heap_worker_start(struct kernel *kernel, const struct heap_l
 	worker->slots = heap_slots_new(kernel, limits->blocks);
 	worker->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	worker->notices = ring_buffer__new(kernel_map_fd(kernel, "heap_notices"), on_notice, worker, NULL);
-	err = worker->slots && worker->epoll_fd >= 0 && worker->notices ? 0 : -ENOMEM;
+	worker->programs.closer = closer_new();
+	err = worker->slots && worker->programs.closer && worker->epoll_fd >= 0 && worker->notices ? 0 : -ENOMEM;
 	if (!err)
 		err = watch_fd(worker, ring_buffer__epoll_fd(worker->notices), worker->notices);
 	if (!err)

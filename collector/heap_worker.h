@@ -15,7 +15,7 @@ struct heap_orders {
 	pthread_mutex_t mutex;
 	int wake_fd;
 	bool wanted, stop;
-	u64 ended; /* counts how often `wanted` was taken back */
+	u32 era;   /* as in struct watch_settings: what is of another one is old */
 	u64 asked; /* counts questions: `done` follows when all is probed that was wanted before */
 	u64 done;
 	void (*tell)(void *context); /* `done` has changed; called by the thread */

@@ -226,15 +226,20 @@ void kernel_close(struct kernel *kernel)
 	free(kernel);
 }
 
-int kernel_load_programs(const struct kernel *kernel, const char *const *names, size_t count, int *fds)
+int kernel_load_programs(const struct kernel *kernel, const char *const *names, size_t count, int attach_type, int *fds)
 {
 	struct taskmon_bpf *bpf = hooks_open_sharing(kernel->bpf);
 	int err = bpf ? 0 : -errno;
 
 	for (size_t i = 0; i < count; i++)
 		fds[i] = -1;
-	for (size_t i = 0; i < count && !err; i++)
-		err = bpf_program__set_autoload(bpf_object__find_program_by_name(bpf->obj, names[i]), true);
+	for (size_t i = 0; i < count && !err; i++) {
+		struct bpf_program *program = bpf_object__find_program_by_name(bpf->obj, names[i]);
+
+		err = bpf_program__set_autoload(program, true);
+		if (attach_type)
+			bpf_program__set_expected_attach_type(program, (enum bpf_attach_type)attach_type);
+	}
 	if (!err)
 		err = taskmon_bpf__load(bpf);
 	for (size_t i = 0; i < count && !err; i++) {

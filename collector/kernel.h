@@ -28,9 +28,9 @@ void kernel_close(struct kernel *kernel);
 
 /**
  * Load programs that others attach, with the maps of all: a descriptor of each goes to `fds`. Closing these unloads them.
- * May be called by any thread.
+ * `attach_type`: enum bpf_attach_type, 0 for what they say themselves. May be called by any thread.
  */
-int kernel_load_programs(const struct kernel *kernel, const char *const *names, size_t count, int *fds);
+int kernel_load_programs(const struct kernel *kernel, const char *const *names, size_t count, int attach_type, int *fds);
 /** A map, for who reads or writes it by bpf(2); it stays the kernel side's. */
 int kernel_map_fd(const struct kernel *kernel, const char *name);
 /** Of HEAP_SLOTS flags. */

@@ -11,6 +11,7 @@
 #define TASKMON_UPROBE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -28,6 +29,15 @@ struct uprobe {
  * program any more. -ESRCH: the thread has gone. -EINVAL: not the beginning of an instruction that can be probed.
  */
 int uprobe_attach(const struct uprobe *uprobe);
+
+/**
+ * Likewise, several places of one file at once, which the kernel attaches and detaches in one go (uprobe_multi, used since 6.12; there is
+ * no return probe for others then). Only for the main thread of a process, and programs that were loaded with UPROBE_MULTI_TYPE. `offset` and
+ * `cookie` of `common` do not count.
+ */
+int uprobe_attach_multi(const struct uprobe *common, const uint64_t *offsets, const uint64_t *cookies, size_t count);
+#define UPROBE_MULTI_TYPE 48 /* BPF_TRACE_UPROBE_MULTI, include/uapi/linux/bpf.h since 6.6 */
+bool uprobe_has_multi(void);
 
 /** Why this kernel has no such probes; NULL: it has. */
 const char *uprobe_unavailable(void);

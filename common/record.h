@@ -201,7 +201,7 @@ struct watch_settings {
 	u64 metrics;    /* metrics that anybody wants: costly ones are left out otherwise */
 	u64 measured;   /* metrics of cost HOOK whose programs are attached */
 	u32 epoch;      /* counts attachments to sched_switch: what was noted under another one is old */
-	u32 pad;
+	u32 heap_era;   /* counts how often somebody wanted METRICS_OF_HEAP after nobody did: heaps of another one are old */
 	u32 generation; /* counts changes; a process judged under another one is judged again */
 	u32 judging;    /* this pass of the sampler also judges processes that are not watched yet */
 };
@@ -306,7 +306,9 @@ struct heap_notice {
 	u64 start_time_ns;
 	u64 watches; /* that want it */
 	u32 slot;
+	u32 era; /* see struct watch_settings */
 	u32 uid; /* real user id of the process */
+	u32 pad;
 };
 
 /** What a probed process has outstanding. */
@@ -315,7 +317,9 @@ struct process_heap {
 	u64 epoch;         /* when it began, or began anew by exec: blocks of another epoch are gone */
 	u64 watches;       /* that want it */
 	u32 slot;          /* of its ledger */
+	u32 era;           /* of the settings under which it began */
 	u32 borrowed;      /* its memory is still its parent's, as after vfork */
+	u32 pad;
 	u64 size, times;   /* outstanding bytes and blocks */
 	u64 alloc_count, alloc_bytes;
 	u64 unknown_frees; /* of blocks that are in no ledger */
