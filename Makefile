@@ -39,7 +39,7 @@ pkg_cflags = $(shell $(PKG) --cflags $(1))
 pkg_libs   = $(shell $(PKG) --libs $(1))
 
 COMMON_PKGS    := libprotobuf-c
-COLLECTOR_PKGS := $(COMMON_PKGS) libbpf libelf libuv libcjson popt
+COLLECTOR_PKGS := $(COMMON_PKGS) libbpf libelf libuv libcjson popt capstone
 REPORTER_PKGS  := $(COMMON_PKGS) libelf libuv libcjson popt
 
 COMMON_OBJS    := $(patsubst %.c,$(B)/%.o,$(wildcard common/*.c)) $(B)/gen/taskmon.pb-c.o
@@ -47,6 +47,8 @@ COLLECTOR_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard collector/*.c))
 REPORTER_OBJS  := $(patsubst %.c,$(B)/%.o,$(wildcard reporter/*.c))
 BPF_OBJS       := $(patsubst %.bpf.c,$(B)/%.bpf.o,$(wildcard bpf/*.bpf.c))
 WORKLOADS      := $(patsubst tests/workloads/%.c,$(B)/workloads/%,$(wildcard tests/workloads/*.c))
+WORKLOADS      += $(B)/workloads/blocks-static $(and $(shell command -v musl-gcc),$(B)/workloads/blocks-musl)
+WORKLOADS      += $(and $(wildcard /usr/include/jemalloc/jemalloc.h),$(B)/workloads/blocks-jemalloc)
 FUZZERS        := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 UNIT_TESTS     := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 SKELETON       := $(B)/gen/taskmon.skel.h
@@ -121,6 +123,11 @@ $(B)/workloads/leaky-library: tests/workloads/more/library.c
 $(B)/workloads/leaky-cxx: tests/workloads/more/leaky.cc
 	@mkdir -p $(@D)
 	$(call say,CXX,$<)$(CXX) $(WARN) -O2 -g -o $@ $<
+# One program, three other allocators.
+$(B)/workloads/blocks-%: tests/workloads/blocks.c $(wildcard tests/workloads/*.h)
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(if $(findstring musl,$@),musl-gcc -static,$(CC) $(if $(findstring static,$@),-static)) -std=gnu11 $(WARN) \
+		-D_GNU_SOURCE -O2 -g -o $@ $< -pthread $(if $(findstring jemalloc,$@),-DNO_PVALLOC -ljemalloc)
 
 # A unit test is linked with the program it is about: test_collector_* with the collector, all others with the reporter.
 unit_objs = $(filter-out %/main.o,$(if $(findstring test_collector_,$(1)),$(COLLECTOR_OBJS),$(REPORTER_OBJS))) $(COMMON_OBJS)

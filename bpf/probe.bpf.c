@@ -7,7 +7,7 @@
  * handle_trampoline(); arch/x86/kernel/uprobes.c: arch_uretprobe_is_alive()).
  */
 #include "watch.bpf.h"
-#include "probe.bpf.h"
+#include "heap.bpf.h"
 
 #include <bpf/bpf_core_read.h>
 
@@ -54,12 +54,17 @@ struct task_struct___probe {
 static __always_inline struct probe_spec *probe_of(void *context, struct task_struct *task, u32 *slot, u64 *watches)
 {
 	u64 cookie = bpf_get_attach_cookie(context);
+	struct probe_target target = { .tgid = task->tgid, .slot = PROBE_COOKIE_SLOT(cookie) };
 	struct process_state *state;
 	struct probe_spec *spec;
+	u32 *serial;
 
-	if ((u32)cookie != (u32)task->tgid)
+	if ((u32)cookie != target.tgid)
 		return NULL;
-	*slot = cookie >> 32;
+	serial = bpf_map_lookup_elem(&probe_targets, &target);
+	if (!serial || *serial != PROBE_COOKIE_SERIAL(cookie))
+		return NULL;
+	*slot = target.slot;
 	spec = bpf_map_lookup_elem(&probes, slot);
 	state = watched(task);
 	if (!spec || !state)
@@ -144,7 +149,8 @@ static __always_inline void drop_calls(struct call_search *search)
 }
 
 /* Returns how deep it is, 0 if its return will not be seen. */
-static __always_inline u32 begin_call(struct probe_thread *thread, struct task_struct *task, const struct user_regs *regs, u32 slot)
+static __always_inline u32 begin_call(struct probe_thread *thread, struct task_struct *task, const struct user_regs *regs, u32 slot,
+				      const struct heap_state *heap)
 {
 	struct call_search search = { .thread = thread, .sp = regs->sp, .address = regs->ip, .slot = slot };
 	struct probe_call *call;
@@ -160,8 +166,8 @@ static __always_inline u32 begin_call(struct probe_thread *thread, struct task_s
 	call = call_at(thread, i);
 	call->sp = regs->sp;
 	call->address = regs->ip;
-	call->bytes = thread->bytes;
-	call->blocks = thread->blocks;
+	call->bytes = heap->thread_size;
+	call->blocks = heap->thread_times;
 	call->slot = slot;
 	thread->open_calls = i + 1;
 	search_calls(&search);
@@ -177,7 +183,8 @@ static __always_inline void send(void *record)
 	bpf_ringbuf_submit(record, waiting == 0 || waiting >= WAKE_UP_BYTES ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
 }
 
-static __always_inline void begin_hit(struct probe_hit *hit, struct task_struct *task, u32 slot, u64 watches)
+static __always_inline void begin_hit(struct probe_hit *hit, struct task_struct *task, u32 slot, u64 watches, const struct heap_state *heap,
+				      u32 flags)
 {
 	__builtin_memset(hit, 0, sizeof(*hit));
 	hit->type = RECORD_PROBE;
@@ -186,6 +193,9 @@ static __always_inline void begin_hit(struct probe_hit *hit, struct task_struct 
 	hit->time_ns = bpf_ktime_get_boot_ns();
 	hit->tid = task->pid;
 	hit->tgid = task->tgid;
+	hit->flags = flags;
+	hit->heap_bytes = heap->size;
+	hit->heap_blocks = heap->times;
 }
 
 struct arguments {
@@ -258,15 +268,17 @@ int probe_call(struct user_regs *regs)
 	struct probe_thread *thread;
 	struct probe_spec *spec;
 	struct probe_hit *hit;
-	u32 slot, depth = 0;
+	struct heap_state heap = {};
+	u32 slot, depth = 0, flags;
 	u64 watches;
 
 	spec = probe_of(regs, task, &slot, &watches);
 	if (!spec)
 		return 0;
+	flags = heap_now(task, &heap) ? PROBE_TOTALS : 0;
 	thread = bpf_task_storage_get(&probe_threads, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (thread)
-		depth = begin_call(thread, task, regs, slot);
+		depth = begin_call(thread, task, regs, slot, &heap);
 	if (!depth)
 		count_loss(watches, LOSS_PROBE_RETURN);
 	read_registers(&arguments, regs);
@@ -277,8 +289,7 @@ int probe_call(struct user_regs *regs)
 			return 0;
 		}
 		hit = &texts->hit;
-		begin_hit(hit, task, slot, watches);
-		hit->flags = PROBE_TEXTS;
+		begin_hit(hit, task, slot, watches, &heap, flags | PROBE_TEXTS);
 		hit->depth = depth;
 		read_arguments(hit, spec, &arguments, texts);
 		send(texts);
@@ -289,7 +300,7 @@ int probe_call(struct user_regs *regs)
 		count_loss(watches, LOSS_PROBE_FULL);
 		return 0;
 	}
-	begin_hit(hit, task, slot, watches);
+	begin_hit(hit, task, slot, watches, &heap, flags);
 	hit->depth = depth;
 	read_arguments(hit, spec, &arguments, NULL);
 	send(hit);
@@ -305,26 +316,30 @@ int probe_return(struct user_regs *regs)
 	struct probe_hit *hit;
 	struct call_search search = { .sp = regs->sp - 8 };
 	u64 watches, bytes = 0, blocks = 0;
-	u32 slot;
+	u32 slot, flags = PROBE_RETURN;
+	struct heap_state heap = {};
 
 	spec = probe_of(regs, task, &slot, &watches);
 	thread = bpf_task_storage_get(&probe_threads, task, NULL, 0);
 	if (!spec || !thread)
 		return 0;
+	if (heap_now(task, &heap))
+		flags |= PROBE_TOTALS;
 	search.thread = thread;
 	search.slot = slot;
 	search_calls(&search);
 	if (search.found) {
 		struct probe_call *call = call_at(thread, search.found - 1);
 
-		bytes = thread->bytes - call->bytes;
-		blocks = thread->blocks - call->blocks;
+		bytes = heap.thread_size - call->bytes;
+		blocks = heap.thread_times - call->blocks;
+		if (flags & PROBE_TOTALS)
+			flags |= PROBE_CHANGE;
 		call->slot = PROBE_NO_SLOT;
 	}
 	hit = bpf_ringbuf_reserve(&probe_hits, sizeof(*hit), 0);
 	if (hit) {
-		begin_hit(hit, task, slot, watches);
-		hit->flags = PROBE_RETURN;
+		begin_hit(hit, task, slot, watches, &heap, flags);
 		hit->depth = search.found ? search.depth : 0;
 		hit->bytes_change = bytes;
 		hit->blocks_change = blocks;
@@ -345,7 +360,7 @@ SEC("uprobe.s")
 int probe_touch(struct user_regs *regs)
 {
 	u64 cookie = bpf_get_attach_cookie(regs);
-	u32 slot = cookie >> 32;
+	u32 slot = PROBE_COOKIE_SLOT(cookie);
 	struct probe_spec *spec = bpf_map_lookup_elem(&probes, &slot);
 	struct arguments arguments;
 	u64 value;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "heap.h"
 #include "log.h"
 #include "session.h"
 #include "smaps.h"
@@ -17,6 +18,7 @@ struct dispatch {
 	struct smaps *smaps;
 	struct probes *probes;
 	struct streams *streams;
+	struct heap *heap;
 	struct feed **feeds;
 	size_t feed_count;
 	uint32_t last_id;
@@ -25,7 +27,7 @@ struct dispatch {
 };
 
 struct dispatch *dispatch_new(struct kernel *kernel, struct watches *watches, struct cgroups *cgroups,
-			      struct smaps *smaps, struct probes *probes, struct streams *streams)
+			      struct smaps *smaps, struct probes *probes, struct streams *streams, struct heap *heap)
 {
 	struct dispatch *dispatch = calloc(1, sizeof(*dispatch));
 
@@ -37,6 +39,7 @@ struct dispatch *dispatch_new(struct kernel *kernel, struct watches *watches, st
 	dispatch->cgroups = cgroups;
 	dispatch->smaps = smaps;
 	dispatch->probes = probes;
+	dispatch->heap = heap;
 	return dispatch;
 }
 
@@ -97,9 +100,11 @@ static void update_wishes(struct dispatch *dispatch)
 		wishes.windows |= spec->metrics & metric_window_bits ? bit : 0;
 		wishes.syscalls |= spec->syscalls ? bit : 0;
 		wishes.metrics |= spec->metrics | (spec->syscalls ? NEED_SYSCALLS : 0);
+		wishes.heaped |= spec->metrics & METRICS_OF_HEAP ? bit : 0;
 	}
 	if (streams_set_feeds(dispatch->streams, dispatch->feeds, dispatch->feed_count))
 		log_error("dispatch", "out of memory: no system calls are sent");
+	heap_want(dispatch->heap, wishes.heaped != 0);
 	watches_set_wishes(dispatch->watches, &wishes);
 	update_probes(dispatch);
 	if (!(wishes.metrics & metric_walk_bits))
@@ -360,6 +365,7 @@ static void tell_losses(struct dispatch *dispatch)
 		[LOSS_PROBE_FULL] = TASKMON__LOSS__CAUSE__PROBE_RING_FULL,
 		[LOSS_PROBE_RETURN] = TASKMON__LOSS__CAUSE__PROBE_RETURN,
 		[LOSS_STREAM_FULL] = TASKMON__LOSS__CAUSE__STREAM_FULL,
+		[LOSS_HEAP_FULL] = TASKMON__LOSS__CAUSE__HEAP_FULL,
 	};
 	u64 skipped = kernel_skipped(dispatch->kernel);
 

@@ -14,9 +14,10 @@
 #define SUBSCRIPTIONS_PER_SESSION 16
 
 struct dispatch;
+struct heap;
 
 struct dispatch *dispatch_new(struct kernel *kernel, struct watches *watches, struct cgroups *cgroups,
-			      struct smaps *smaps, struct probes *probes, struct streams *streams);
+			      struct smaps *smaps, struct probes *probes, struct streams *streams, struct heap *heap);
 void dispatch_free(struct dispatch *dispatch);
 
 /**

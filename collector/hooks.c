@@ -285,7 +285,7 @@ static int shared_map_fd(const struct hooks *hooks, const struct taskmon_bpf *ma
  * wonder. So hooks come and go with objects of their own, which share the maps of the first. The lifecycle programs are in
  * that one.
  */
-struct taskmon_bpf *hooks_load_sharing(const struct hooks *hooks, struct taskmon_bpf *main_object, const char *const *programs)
+struct taskmon_bpf *hooks_open_sharing(const struct hooks *hooks, const struct taskmon_bpf *main_object)
 {
 	struct taskmon_bpf *bpf = taskmon_bpf__open();
 	struct bpf_program *program;
@@ -296,8 +296,6 @@ struct taskmon_bpf *hooks_load_sharing(const struct hooks *hooks, struct taskmon
 		return NULL;
 	bpf_object__for_each_program(program, bpf->obj)
 		bpf_program__set_autoload(program, false);
-	for (; *programs; programs++)
-		bpf_program__set_autoload(bpf_object__find_program_by_name(bpf->obj, *programs), true);
 	bpf_object__for_each_map(map, bpf->obj) {
 		int shared = shared_map_fd(hooks, main_object, bpf_map__name(map));
 
@@ -305,24 +303,28 @@ struct taskmon_bpf *hooks_load_sharing(const struct hooks *hooks, struct taskmon
 			err = shared < 0 ? shared : bpf_map__reuse_fd(map, shared);
 	}
 	if (!err)
-		err = taskmon_bpf__load(bpf);
-	if (!err)
 		return bpf;
 	taskmon_bpf__destroy(bpf);
 	errno = -err;
 	return NULL;
 }
 
-static struct taskmon_bpf *load_hooks(const struct hooks *hooks, struct taskmon_bpf *main_object, u64 wanted)
+static struct taskmon_bpf *load_sharing(const struct hooks *hooks, const struct taskmon_bpf *main_object, u64 wanted)
 {
-	const char *programs[HOOKS + 1];
-	size_t count = 0;
+	struct taskmon_bpf *bpf = hooks_open_sharing(hooks, main_object);
+	int err;
 
+	if (!bpf)
+		return NULL;
 	for (size_t i = 0; i < HOOKS; i++)
 		if (wanted >> i & 1)
-			programs[count++] = table[i].program;
-	programs[count] = NULL;
-	return hooks_load_sharing(hooks, main_object, programs);
+			bpf_program__set_autoload(program_of(bpf, i), true);
+	err = taskmon_bpf__load(bpf);
+	if (!err)
+		return bpf;
+	taskmon_bpf__destroy(bpf);
+	errno = -err;
+	return NULL;
 }
 
 /* --- attaching */
@@ -365,7 +367,7 @@ static void detach(struct hooks *hooks, size_t i)
 
 static void attach_with_own_object(struct hooks *hooks, struct taskmon_bpf *main_object, u64 wanted)
 {
-	struct taskmon_bpf *bpf = load_hooks(hooks, main_object, wanted);
+	struct taskmon_bpf *bpf = load_sharing(hooks, main_object, wanted);
 
 	if (!bpf && !(wanted & (wanted - 1))) {
 		refuse(hooks, (size_t)__builtin_ctzll(wanted), "the kernel refuses the program", -errno);

@@ -45,10 +45,12 @@ void hooks_probe_lifecycle(struct hooks *hooks, struct taskmon_bpf *(*open)(void
  */
 void hooks_need(struct hooks *hooks, struct taskmon_bpf *bpf, u64 metrics, bool watching);
 
-/** Load these programs (a list that ends with NULL) in an object of their own, with the maps of `main_object`. NULL with errno set. */
-struct taskmon_bpf *hooks_load_sharing(const struct hooks *hooks, struct taskmon_bpf *main_object, const char *const *programs);
 /** Programs loaded from now on use this map in place of the one of that name in the object; -1: that one again. */
 void hooks_set_map(struct hooks *hooks, const char *name, int fd);
+/**
+ * Another object with the maps of `bpf`, for programs that come and go: none of it is loaded, who needs some chooses them. NULL, with errno.
+ */
+struct taskmon_bpf *hooks_open_sharing(const struct hooks *hooks, const struct taskmon_bpf *bpf);
 
 /** Metrics of cost HOOK that are being measured now. */
 u64 hooks_measured(const struct hooks *hooks);

@@ -16,6 +16,7 @@
 #include "config.h"
 #include "dispatch.h"
 #include "doctor.h"
+#include "heap.h"
 #include "kernel.h"
 #include "log.h"
 #include "notify.h"
@@ -39,6 +40,7 @@ struct collector {
 	struct smaps *smaps;
 	struct probes *probes;
 	struct streams *streams;
+	struct heap *heap;
 	struct dispatch *dispatch;
 	struct sampler sampler;
 	struct requests requests;
@@ -52,6 +54,7 @@ static void on_stop_signal(uv_signal_t *handle, int number)
 	log_debug(NULL, "signal %d: ending", number);
 	server_stop(&collector->server);
 	sampler_stop(&collector->sampler);
+	heap_stop(collector->heap);
 	uv_close((uv_handle_t *)&collector->on_int, NULL);
 	uv_close((uv_handle_t *)&collector->on_term, NULL);
 	uv_close((uv_handle_t *)&collector->on_hup, NULL);
@@ -123,10 +126,11 @@ static int build(struct collector *collector)
 	collector->probes = probes_new(collector->kernel);
 	kernel_set_stream_bytes(collector->kernel, collector->config.stream_bytes);
 	collector->streams = streams_new(collector->kernel);
+	collector->heap = heap_new(collector->kernel, &collector->config.heap);
 	collector->dispatch = dispatch_new(collector->kernel, collector->watches, collector->cgroups, collector->smaps,
-					   collector->probes, collector->streams);
+					   collector->probes, collector->streams, collector->heap);
 	return collector->watches && collector->cgroups && collector->smaps && collector->probes &&
-			       collector->streams && collector->dispatch ?
+			       collector->streams && collector->heap && collector->dispatch ?
 		       0 :
 		       -ENOMEM;
 }
@@ -137,11 +141,13 @@ static int serve(struct collector *collector)
 
 	collector->requests =
 		(struct requests){ collector->kernel, collector->dispatch, &collector->sampler, &collector->rules,
-				   collector->probes };
+				   collector->probes, collector->heap };
 	err = watch_signals(collector);
 	if (!err)
 		err = sampler_start(&collector->sampler, &collector->loop, collector->kernel, collector->watches,
 				    collector->dispatch, collector->streams);
+	if (!err)
+		err = heap_start(collector->heap, &collector->loop);
 	if (!err)
 		err = server_start(&collector->server, &collector->loop, &collector->requests);
 	if (err)
@@ -165,6 +171,7 @@ static int run(struct collector *collector)
 	dispatch_free(collector->dispatch);
 	probes_free(collector->probes);
 	streams_free(collector->streams);
+	heap_free(collector->heap);
 	smaps_free(collector->smaps);
 	cgroups_free(collector->cgroups);
 	watches_free(collector->watches);

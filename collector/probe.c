@@ -15,8 +15,6 @@ _Static_assert((int)DECLARED_MAX == (int)PROBE_ARGUMENTS_MAX && (int)DECLARED_RE
 		       (int)DECLARED_TEXTS_BYTES == (int)PROBE_TEXTS_BYTES && (int)DECLARED_TEXT_MAX < (int)PROBE_TEXT_MAX,
 	       "what can be declared can be captured");
 
-enum { TARGETS_MAX = 1024 }; /* each takes up to six file descriptors */
-
 struct slot {
 	size_t users; /* 0: it is free */
 	dev_t device;
@@ -57,9 +55,13 @@ struct probes *probes_new(struct kernel *kernel)
 {
 	struct probes *probes = calloc(1, sizeof(*probes));
 
-	if (probes)
-		probes->hooks = kernel_probe_hooks(kernel);
-	return probes;
+	if (!probes)
+		return NULL;
+	probes->hooks = probe_hooks_new(kernel);
+	if (probes->hooks)
+		return probes;
+	free(probes);
+	return NULL;
 }
 
 static void drop_target(struct probes *probes, struct target *target)
@@ -85,6 +87,7 @@ void probes_free(struct probes *probes)
 	for (size_t i = 0; i < PROBE_SLOTS; i++)
 		if (probes->slots[i].users)
 			close(probes->slots[i].fd);
+	probe_hooks_free(probes->hooks);
 	free(probes);
 }
 
@@ -232,7 +235,7 @@ static int add_target(struct probes *probes, const struct target_key *key, u64 w
 	struct target *target;
 	int err = 0;
 
-	if (HASH_COUNT(probes->targets) >= TARGETS_MAX)
+	if (HASH_COUNT(probes->targets) >= PROBE_TARGETS_MAX)
 		return -EMFILE;
 	target = calloc(1, sizeof(*target));
 	if (!target)

@@ -7,18 +7,14 @@
 
 #include <stdbool.h>
 
-#include <bpf/libbpf.h>
-
 #include "record.h"
 
-struct hooks;
-struct taskmon_bpf;
+struct kernel;
 struct probe_hooks;
 struct probe_link;
 
-/** `main_object` has the maps; records come out of `ring`, which gets another ring when something is attached first. NULL: no memory. */
-struct probe_hooks *probe_hooks_new(struct hooks *others, struct taskmon_bpf *main_object, struct ring_buffer *ring,
-				    ring_buffer_sample_fn handler, void *context);
+/** NULL: no memory. */
+struct probe_hooks *probe_hooks_new(struct kernel *kernel);
 /** All links must have been detached. */
 void probe_hooks_free(struct probe_hooks *hooks);
 
@@ -30,6 +26,7 @@ int probe_hooks_set(struct probe_hooks *hooks, u32 slot, const struct probe_spec
  * Returns 0, -ESRCH if there is no such process, or what the kernel said.
  */
 int probe_hooks_attach(struct probe_hooks *hooks, u32 slot, int fd, u64 offset, u32 tgid, bool has_texts, struct probe_link **link);
+/** Nothing is recorded from now on; the kernel takes its time to detach it, which is not waited for. */
 void probe_hooks_detach(struct probe_hooks *hooks, struct probe_link *link);
 
 #endif

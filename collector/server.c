@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "heap.h"
 #include "log.h"
 
 #define SUBSYSTEM "server"
@@ -96,6 +97,7 @@ static void on_session_closed(struct session *session, void *context)
 {
 	struct server *server = context;
 
+	heap_forget(server->requests->heap, session);
 	dispatch_leave_all(server->requests->dispatch, session);
 	sampler_reschedule(server->requests->sampler);
 	for (unsigned int i = 0; i < server->session_count; i++)

@@ -40,7 +40,8 @@ struct session {
 	void *context;
 	struct client client;
 	struct frame_reader reader;
-	bool greeted, failing, closing, corked;
+	bool greeted, failing, closing;
+	unsigned int corks;
 	int files[SESSION_FILES_MAX]; /* that the client has passed */
 	size_t file_count;
 
@@ -195,7 +196,7 @@ static void write_more(struct session *session)
 	unsigned int count = 0;
 	struct queued *entry;
 
-	if (session->closing || session->corked || !TAILQ_EMPTY(&session->writing))
+	if (session->closing || session->corks > 0 || !TAILQ_EMPTY(&session->writing))
 		return;
 	queue_losses(session);
 	while (count < WRITE_FRAMES && (entry = TAILQ_FIRST(&session->queue))) {
@@ -296,12 +297,12 @@ void session_send_control(struct session *session, const Taskmon__Frame *message
 
 void session_cork(struct session *session)
 {
-	session->corked = true;
+	session->corks++;
 }
 
 void session_uncork(struct session *session)
 {
-	session->corked = false;
+	session->corks--;
 	write_more(session);
 }
 

@@ -215,6 +215,7 @@ static void update_settings(struct watches *watches)
 	settings->timed = watches->wishes.timed & used;
 	settings->windows = watches->wishes.windows & used;
 	settings->syscalls = watches->wishes.syscalls & used;
+	settings->heaped = watches->wishes.heaped & used;
 	settings->used = used;
 	settings->generation++;
 }
@@ -229,9 +230,19 @@ static void find_facts(struct watches *watches)
 	watches->fresh_terms = 0;
 }
 
+/* Who is probed for a watch that does not want it any more hears of it when its process is judged. */
+static void leave_heaps(struct watches *watches, u64 heaped_before)
+{
+	u64 heaped = kernel_settings(watches->kernel)->heaped;
+
+	if (heaped && heaped_before & ~heaped)
+		watches_judge(watches, NULL, NULL, NULL);
+}
+
 /* Programs first: what is selected from now on is measured from its beginning. */
 static void update_kernel(struct watches *watches)
 {
+	u64 heaped = kernel_settings(watches->kernel)->heaped;
 	bool watching = false;
 
 	for (int i = 0; i < WATCH_MAX; i++)
@@ -240,6 +251,7 @@ static void update_kernel(struct watches *watches)
 		    watching);
 	update_settings(watches);
 	find_facts(watches);
+	leave_heaps(watches, heaped);
 }
 
 void watches_update_rules(struct watches *watches)

@@ -93,6 +93,11 @@ __attribute__((unused)) static const u64 metric_walk_bits =
 	 METRIC_BIT(M_task_link_rx_packets) | METRIC_BIT(M_task_link_tx_packets))
 #define METRICS_OF_SOCKETS (METRICS_OF_LINK | METRIC_BIT(M_task_retransmit_count))
 
+/* Metrics of what processes allocate: their programs are attached to each process. */
+#define METRICS_OF_HEAP                                                                      \
+	(METRIC_BIT(M_task_heap_size) | METRIC_BIT(M_task_heap_times) |                          \
+	 METRIC_BIT(M_task_heap_alloc_count) | METRIC_BIT(M_task_heap_alloc_bytes))
+
 /* Metrics of cost HOOK are counted by programs on events; the places where they are. */
 enum hook_figure {
 #define FIGURE_OF_FREE(name)
@@ -201,6 +206,7 @@ enum loss_cause {
 	LOSS_PROBE_FULL, /* a call or return of a probed function did not fit into the ring of these */
 	LOSS_PROBE_RETURN, /* a call whose return the kernel will not show, because too many are open in its thread */
 	LOSS_STREAM_FULL, /* no room for a system call in the ring of its CPU */
+	LOSS_HEAP_FULL,  /* a block that the ledger of its process had no room for, or a process that could not have a ledger */
 	LOSS_CAUSES
 };
 
@@ -228,10 +234,11 @@ struct watch_settings {
 	u64 timed;      /* want METRICS_OF_SWITCHES */
 	u64 windows;    /* want metrics of kind WINDOW */
 	u64 syscalls;   /* want each system call */
+	u64 heaped;     /* want METRICS_OF_HEAP */
 	u64 metrics;    /* metrics that anybody wants: costly ones are left out otherwise */
 	u64 measured;   /* metrics of cost HOOK whose programs are attached */
 	u32 epoch;      /* counts attachments to sched_switch: what was noted under another one is old */
-	u32 pad;
+	u32 heap_era;   /* counts how often somebody wanted METRICS_OF_HEAP after nobody did: heaps of another one are old */
 	u32 generation; /* counts changes; a process judged under another one is judged again */
 	u32 judging;    /* this pass of the sampler also judges processes that are not watched yet */
 };
@@ -300,7 +307,8 @@ struct rule_settings {
 
 /*
  * Probes of functions. Each is in a slot; it is attached to one process at a time, with that process and its slot in the cookie, since some
- * kernels run a program for other processes that are probed at the same place, too.
+ * kernels run a program for other processes that are probed at the same place, too. What is detached may go on for a moment: by its serial number
+ * it is known not to count any more.
  */
 enum {
 	PROBE_SLOTS = 256,
@@ -311,7 +319,17 @@ enum {
 	PROBE_CALLS_MAX = 64,    /* nested calls of one thread of which the kernel shows the return: MAX_URETPROBE_DEPTH, include/linux/uprobes.h */
 };
 
-#define PROBE_COOKIE(tgid, slot) ((u64)(slot) << 32 | (u32)(tgid))
+#define PROBE_SERIAL_MAX 0xffffff
+#define PROBE_COOKIE(tgid, slot, serial) ((u64)(serial) << 40 | (u64)(slot) << 32 | (u32)(tgid))
+#define PROBE_COOKIE_SLOT(cookie) ((cookie) >> 32 & (PROBE_SLOTS - 1))
+#define PROBE_COOKIE_SERIAL(cookie) ((cookie) >> 40)
+
+/** A function in a process. */
+struct probe_target {
+	u32 tgid, slot;
+};
+
+enum { PROBE_TARGETS_MAX = 1024 };
 
 struct probe_argument {
 	u16 place;      /* which register; from PROBE_REGISTERS on, which word on the stack */
@@ -352,6 +370,69 @@ struct probe_hit {
 struct probe_texts {
 	struct probe_hit hit;
 	char texts[PROBE_TEXTS_BYTES + PROBE_TEXT_MAX];
+};
+
+/*
+ * Heaps. Each probed process has a ledger, a table of its outstanding blocks by address, in a slot of `ledgers`.
+ */
+enum {
+	HEAP_SLOTS = 1024,    /* slot 0 is nobody's */
+	HEAP_COPY_MAX = 65536, /* blocks that a forked child can inherit: they are copied while the parent waits */
+};
+
+/** What the arguments of a function mean. */
+enum heap_call {
+	HEAP_MALLOC,       /* (size) */
+	HEAP_CALLOC,       /* (count, size) */
+	HEAP_REALLOC,      /* (block, size) */
+	HEAP_REALLOCARRAY, /* (block, count, size) */
+	HEAP_ALIGNED,      /* (alignment, size) */
+	HEAP_POSIX,        /* (&block, alignment, size), returns 0 */
+	HEAP_FREE,         /* (block) */
+	HEAP_LIBRARIES,    /* called by the dynamic linker when it has changed what is mapped */
+};
+
+/** The cookie of each attachment: the process that it is for, since some kernels run it for others, too. */
+#define HEAP_COOKIE(tgid, call) ((u64)(call) << 32 | (u32)(tgid))
+
+enum heap_notice_type {
+	HEAP_WANTED = 1, /* probe it; it has `slot`, if that is not 0 */
+	HEAP_UNWANTED,
+	HEAP_EXEC,       /* it executes another program */
+	HEAP_MAPPED,     /* other files may be mapped */
+	HEAP_MOVED,      /* probes must be attached to another thread: the one that had them has gone */
+};
+
+/** From the kernel side to who attaches probes. */
+struct heap_notice {
+	u32 type;
+	u32 tgid;
+	u64 start_time_ns;
+	u64 watches; /* that want it */
+	u32 slot;
+	u32 era; /* see struct watch_settings */
+	u32 uid; /* real user id of the process */
+	u32 pad;
+};
+
+/** What a probed process has outstanding. */
+struct process_heap {
+	u64 start_time_ns; /* with the number of the process: whose it is */
+	u64 epoch;         /* when it began, or began anew by exec: blocks of another epoch are gone */
+	u64 watches;       /* that want it */
+	u32 slot;          /* of its ledger */
+	u32 era;           /* of the settings under which it began */
+	u32 borrowed;      /* its memory is still its parent's, as after vfork */
+	u32 pad;
+	u64 size, times;   /* outstanding bytes and blocks */
+	u64 alloc_count, alloc_bytes;
+	u64 unknown_frees; /* of blocks that are in no ledger */
+};
+
+/** One outstanding block of a ledger, by its address. */
+struct heap_block {
+	u64 size;
+	u64 epoch; /* of struct process_heap */
 };
 
 /** What one pass of the sampler shall emit. */
