@@ -128,7 +128,7 @@ static struct taskmon_bpf *open_programs(void)
 
 	if (!bpf)
 		return NULL;
-	/* programs on functions are loaded when they are attached */
+	/* those on functions of programs: kernel_load_programs() */
 	bpf_object__for_each_program(program, bpf->obj)
 		if (bpf_program__type(program) == BPF_PROG_TYPE_KPROBE)
 			bpf_program__set_autoload(program, false);
@@ -143,14 +143,9 @@ static struct taskmon_bpf *open_programs(void)
 
 static int open_and_load(struct kernel *kernel)
 {
-	struct bpf_program *program;
-
 	kernel->bpf = open_programs();
 	if (!kernel->bpf)
 		return -errno;
-	bpf_object__for_each_program(program, kernel->bpf->obj)
-		if (bpf_program__type(program) == BPF_PROG_TYPE_KPROBE) /* on functions of programs: kernel_load_programs() */
-			bpf_program__set_autoload(program, false);
 	hooks_choose(kernel->hooks, kernel->bpf, HOOKS_LIFECYCLE);
 	return taskmon_bpf__load(kernel->bpf);
 }

@@ -10,8 +10,8 @@
 #include "declaration.h"
 #include "kernel.h"
 
-#define PROBES_PER_SUBSCRIPTION 32
-#define PROBES_PER_USER 64
+#define PROBES_PER_SUBSCRIPTION 16
+#define PROBES_PER_USER 32
 
 struct probes;
 

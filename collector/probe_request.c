@@ -67,10 +67,10 @@ static int take_slot(struct reading *reading, size_t number, const struct elf_fu
 		return refuse(reading, probe, TASKMON__ERROR__CODE__INVALID,
 			      "the symbol is not a function but chooses one when the program starts (an IFUNC)");
 	if (spec->probe_count == FEED_PROBES_MAX)
-		return refuse(reading, probe, TASKMON__ERROR__CODE__LIMIT, "too many functions in one subscription (at most 32)");
+		return refuse(reading, probe, TASKMON__ERROR__CODE__LIMIT, "too many functions in one subscription (at most 16)");
 	err = probes_acquire(reading->probes, uid, reading->fds[probe->file], function->offset, declaration, &slot);
 	if (err == -EDQUOT)
-		return refuse(reading, probe, TASKMON__ERROR__CODE__LIMIT, "too many probes of one user (at most 64)");
+		return refuse(reading, probe, TASKMON__ERROR__CODE__LIMIT, "too many probes of one user (at most 32)");
 	if (err == -ENOSPC)
 		return refuse(reading, probe, TASKMON__ERROR__CODE__LIMIT, "all probes are in use by other subscriptions");
 	if (err)
@@ -93,7 +93,7 @@ static const char *why_not_found(int err)
 	case -ENOENT:
 		return "the file has no symbol table (it is stripped)";
 	case -E2BIG:
-		return "too many functions have that name (at most 32)";
+		return "too many functions have that name (at most 16)";
 	case -EFBIG:
 		return "the file's symbol table is too large";
 	default:
@@ -150,7 +150,7 @@ int probe_request_read(struct probes *probes, struct session *session, const Tas
 		return 0;
 	spec->probe_user = session_client(session)->uid;
 	if (subscribe->n_probes > PROBES_PER_SUBSCRIPTION)
-		return refuse(&reading, subscribe->probes[0], TASKMON__ERROR__CODE__LIMIT, "too many probes in one subscription (at most 32)");
+		return refuse(&reading, subscribe->probes[0], TASKMON__ERROR__CODE__LIMIT, "too many probes in one subscription (at most 16)");
 	if (watch->pid_count == 0 || watch->rule_count || watch->name_count)
 		return refuse(&reading, subscribe->probes[0], TASKMON__ERROR__CODE__INVALID,
 			      "functions are probed only in processes that are named by their number, and their children");

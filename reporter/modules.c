@@ -16,7 +16,8 @@ const struct module modules[MODULE_TOTAL] = {
 	[MODULE_NET] = { "net", "net.csv", "network traffic at the data-link layer", true,
 			 METRIC_BIT(M_task_link_rx_bytes) | METRIC_BIT(M_task_link_tx_bytes) },
 	[MODULE_SYSCALL] = { "syscall", "syscall.csv", "each system call, as it is entered and left", true, 0 },
-	[MODULE_MEMLEAK] = { "memleak", "memleak.csv", "heap growth across calls of a function, with --probe", true, 0 },
+	[MODULE_MEMLEAK] = { "memleak", "memleak.csv", "heap growth across calls of a function, with --probe", true,
+			     METRIC_BIT(M_task_heap_size) | METRIC_BIT(M_task_heap_times) },
 };
 
 /* "task, cpu": what can be asked for in this version. */

@@ -12,7 +12,7 @@
 #include "declaration.h"
 
 enum {
-	PROBES_MAX = 32,      /* of one report */
+	PROBES_MAX = 16,      /* of one report */
 	PROBE_FILES_MAX = 8,  /* that they are in */
 };
 

@@ -144,7 +144,7 @@ static int explain(const struct search *search, const struct probe *probe, int e
 	if (err == -ENOENT)
 		return refuse(probe, err, "the file has no symbol table (it is stripped)");
 	if (err == -E2BIG)
-		return refuse(probe, err, "too many functions have that name (expected at most 32 in all)");
+		return refuse(probe, err, "too many functions have that name (expected at most 16 in all)");
 	if (err == -EFBIG)
 		return refuse(probe, err, "its symbol table is too large");
 	if (err)

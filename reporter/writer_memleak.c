@@ -8,6 +8,7 @@
 
 #include "hit.h"
 #include "log.h"
+#include "modules.h"
 #include "output.h"
 #include "writer.h"
 
@@ -110,7 +111,13 @@ static int memleak_row(struct writer *writer, const struct row *row)
 
 	if (!row->ended)
 		return 0;
-	output_text(output, "END,,,");
+	output_text(output, "END,");
+	if (row_has(row, M_task_heap_size))
+		output_u64(output, row->value[M_task_heap_size]);
+	output_char(output, ',');
+	if (row_has(row, M_task_heap_times))
+		output_u64(output, row->value[M_task_heap_times]);
+	output_char(output, ',');
 	output_u64(output, row->tgid);
 	output_char(output, ',');
 	output_u64(output, row->tid);
@@ -192,6 +199,7 @@ struct writer *writer_memleak_new(const char *directory, const char *file, const
 		goto failed;
 	memleak->probes = probes;
 	memleak->writer.name = "memleak";
+	memleak->writer.needs = modules[MODULE_MEMLEAK].needs;
 	memleak->writer.begin = memleak_begin;
 	memleak->writer.row = memleak_row;
 	memleak->writer.event = memleak_event;
