@@ -9,6 +9,7 @@
 #include <sys/un.h>
 
 #include "config.h"
+#include "log.h"
 #include "metric.h"
 #include "modules.h"
 #include "option_values.h"
@@ -415,6 +416,11 @@ static int check_selection(struct options *options, char *error, size_t size)
 	return -EINVAL;
 }
 
+static bool names_processes(const struct options *options)
+{
+	return !options->all && !options->rule_count && (options->pid_count || options->command);
+}
+
 /* Functions are probed in processes that are known by their number. */
 static int check_probes(struct options *options, char *error, size_t size)
 {
@@ -429,7 +435,12 @@ static int check_probes(struct options *options, char *error, size_t size)
 		snprintf(error, size, "memleak: no function is named (expected --probe BIN:FUNC)");
 		return -EINVAL;
 	}
-	if (options->all || options->rule_count || (!options->pid_count && !options->command)) {
+	if (!names_processes(options) && !options->has_probe_option) {
+		log_warning(NULL, "memleak_probes: nothing is probed, as no process is named by number (expected --pid or -- COMMAND)");
+		options->modules &= ~MODULE_BIT(MODULE_MEMLEAK);
+		return 0;
+	}
+	if (!names_processes(options)) {
 		snprintf(error, size, "memleak: functions are probed in processes that are named by number (expected --pid or -- COMMAND, and not "
 			 "--all, --rule, nor --name or --user alone)");
 		return -EINVAL;
@@ -438,6 +449,7 @@ static int check_probes(struct options *options, char *error, size_t size)
 	if (!options->probe_set)
 		return -ENOMEM;
 	err = probe_set_parse(options->probe_set, options->probes, options->probe_count, options->probe_variables, reason, sizeof(reason));
+	options->probe_set->optional = !options->has_probe_option;
 	if (err == -EINVAL)
 		snprintf(error, size, "%s: %s", options->has_probe_option ? "--probe" : "memleak_probes", reason);
 	return err;

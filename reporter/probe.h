@@ -5,6 +5,7 @@
 #ifndef TASKMON_REPORTER_PROBE_H
 #define TASKMON_REPORTER_PROBE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -36,6 +37,7 @@ struct probe_symbol {
 struct probe_set {
 	struct probe list[PROBES_MAX];
 	size_t count;
+	bool optional; /* of a configuration file: one that is not there is left out */
 	const char *columns[PROBES_MAX * DECLARED_MAX]; /* names of arguments, each once */
 	size_t column_count;
 	/* from here on filled by probe_files_open() */
@@ -54,7 +56,8 @@ void probe_set_free(struct probe_set *set);
 
 /**
  * Open the files and find the functions. Names without a slash are looked for among what the processes `pids` have mapped, then, for a `command` that
- * is about to start (NULL: none), it itself and the directories of libraries. Returns 0, or a negative errno after the cause has been logged.
+ * is about to start (NULL: none), it itself and the directories of libraries. Returns 0, or a negative errno after the cause has been logged; -EPERM: what
+ * a process has mapped is not the user's to see.
  */
 int probe_files_open(struct probe_set *set, const uint32_t *pids, size_t pid_count, const char *command);
 

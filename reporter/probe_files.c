@@ -131,31 +131,38 @@ static int look_at(const struct elf_function *function, void *context)
 	return 0;
 }
 
-static int refuse(const struct probe *probe, int err, const char *why)
+static int refuse(const struct probe_set *set, size_t number, int err, const char *why)
 {
-	log_error(NULL, "--probe %s:%s: %s", probe->binary, probe->function, why);
+	const struct probe *probe = &set->list[number];
+
+	if (set->optional && err != -EPERM)
+		log_warning(NULL, "memleak_probes: %s:%s is not probed: %s", probe->binary, probe->function, why);
+	else
+		log_error(NULL, "--probe %s:%s: %s", probe->binary, probe->function, why);
 	return err;
 }
 
-static int explain(const struct search *search, const struct probe *probe, int err)
+static int explain(const struct search *search, int err)
 {
+	const struct probe_set *set = search->set;
+	size_t probe = search->probe;
 	char text[ERROR_BYTES];
 
 	if (err == -ENOENT)
-		return refuse(probe, err, "the file has no symbol table (it is stripped)");
+		return refuse(set, probe, err, "the file has no symbol table (it is stripped)");
 	if (err == -E2BIG)
-		return refuse(probe, err, "too many functions have that name (expected at most 16 in all)");
+		return refuse(set, probe, err, "too many functions have that name (expected at most 16 in all)");
 	if (err == -EFBIG)
-		return refuse(probe, err, "its symbol table is too large");
+		return refuse(set, probe, err, "its symbol table is too large");
 	if (err)
-		return refuse(probe, err, err == -ENOMEM ? "out of memory" : "its symbol table is damaged");
+		return refuse(set, probe, err, err == -ENOMEM ? "out of memory" : "its symbol table is damaged");
 	if (search->is_indirect)
-		return refuse(probe, -ENOENT, "the symbol is not a function but chooses one when the program starts (an IFUNC)");
+		return refuse(set, probe, -ENOENT, "the symbol is not a function but chooses one when the program starts (an IFUNC)");
 	if (search->clone[0]) {
 		snprintf(text, sizeof(text), "the compiler has made %.150s of it, with other arguments perhaps (expected that name)", search->clone);
-		return refuse(probe, -ENOENT, text);
+		return refuse(set, probe, -ENOENT, text);
 	}
-	return refuse(probe, -ENOENT, "there is no function of that name in the file (expected a name of its symbol table, or one of C++)");
+	return refuse(set, probe, -ENOENT, "there is no function of that name in the file (expected a name of its symbol table, or one of C++)");
 }
 
 static int find_functions(struct probe_set *set, size_t number, size_t number_of_file, struct elf_file *file)
@@ -172,7 +179,7 @@ static int find_functions(struct probe_set *set, size_t number, size_t number_of
 		search.demangle = true;
 		err = elf_file_each_function(file, look_at, &search);
 	}
-	return !err && set->symbol_count > before ? 0 : explain(&search, probe, err);
+	return !err && set->symbol_count > before ? 0 : explain(&search, err);
 }
 
 /* --- files */
@@ -204,12 +211,12 @@ static int open_one(struct probe_set *set, size_t number, const uint32_t *pids, 
 	int fd = probe_path_open(probe->binary, pids, pid_count, command, error, sizeof(error)), err;
 
 	if (fd < 0)
-		return refuse(probe, fd, error);
+		return refuse(set, number, fd, error);
 	fd = number_of(set, fd);
 	if (fd < 0)
-		return refuse(probe, fd, "there are too many files (expected at most 8)");
+		return refuse(set, number, fd, "there are too many files (expected at most 8)");
 	if (elf_file_open(&file, set->files[fd], error))
-		return refuse(probe, -ENOEXEC, error);
+		return refuse(set, number, -ENOEXEC, error);
 	err = find_functions(set, number, (size_t)fd, file);
 	elf_file_close(file);
 	return err;
@@ -219,7 +226,10 @@ int probe_files_open(struct probe_set *set, const uint32_t *pids, size_t pid_cou
 {
 	int err = 0;
 
-	for (size_t i = 0; !err && i < set->count; i++)
+	for (size_t i = 0; !err && i < set->count; i++) {
 		err = open_one(set, i, pids, pid_count, command);
+		if (set->optional && err != -EPERM)
+			err = 0;
+	}
 	return err;
 }
