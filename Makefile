@@ -178,7 +178,11 @@ $(B)/gen/bare.skel.h: $(B)/bench/bare.bpf.o
 $(B)/bench/bare: tests/bench/bare.c $(B)/gen/bare.skel.h
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -o $@ $< $(call pkg_libs,libbpf)
 
-bench: all workloads $(B)/bench/thresholds $(B)/bench/bare
+$(B)/bench/getppid: tests/bench/getppid.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -o $@ $<
+
+bench: all workloads $(B)/bench/thresholds $(B)/bench/bare $(B)/bench/getppid
 	$(Q)$(B)/bench/thresholds
 	$(Q)TASKMON_BUILD=$(B) tests/bench/snapshot
 	$(Q)TASKMON_BUILD=$(B) tests/bench/syscall

@@ -331,16 +331,18 @@ void dispatch_event(const void *record, size_t size, void *context)
 /* One that is in several feeds of the same watch (of any, with ANY_WATCH) is told only once. */
 enum { ANY_WATCH = WATCH_MAX };
 
-static bool is_concerned(const struct feed *feed, unsigned int watch)
+static bool is_concerned(const struct feed *feed, unsigned int watch, Taskmon__Loss__Cause cause)
 {
+	if (cause == TASKMON__LOSS__CAUSE__STREAM_FULL && !feed_spec(feed)->syscalls)
+		return false;
 	return watch == ANY_WATCH || feed_spec(feed)->watch == watch;
 }
 
-static bool told_already(const struct dispatch *dispatch, size_t before, unsigned int watch,
+static bool told_already(const struct dispatch *dispatch, size_t before, unsigned int watch, Taskmon__Loss__Cause cause,
 			 const struct session *session)
 {
 	for (size_t i = 0; i < before; i++)
-		if (is_concerned(dispatch->feeds[i], watch) && feed_has(dispatch->feeds[i], session))
+		if (is_concerned(dispatch->feeds[i], watch, cause) && feed_has(dispatch->feeds[i], session))
 			return true;
 	return false;
 }
@@ -350,8 +352,8 @@ static void tell_loss(struct dispatch *dispatch, unsigned int watch, Taskmon__Lo
 	for (size_t i = 0; i < dispatch->feed_count; i++) {
 		struct feed *feed = dispatch->feeds[i];
 
-		for (size_t s = 0; is_concerned(feed, watch) && s < feed_subscribers(feed); s++)
-			if (!told_already(dispatch, i, watch, feed_subscriber(feed, s)))
+		for (size_t s = 0; is_concerned(feed, watch, cause) && s < feed_subscribers(feed); s++)
+			if (!told_already(dispatch, i, watch, cause, feed_subscriber(feed, s)))
 				session_add_loss(feed_subscriber(feed, s), cause, count);
 	}
 }

@@ -16,7 +16,7 @@
 #include "window.h"
 #include "wire.h"
 
-enum { EVENTS_PER_FRAME = 256 };
+enum { EVENTS_PER_FRAME = 256, CLOCK_SET_NS = 1000000 };
 
 /* An event of the message with the memory that it points into. */
 struct event_slot {
@@ -45,6 +45,7 @@ struct feed {
 
 	struct streams *streams;
 	struct calls_builder *calls; /* NULL: the feed has no system calls */
+	int64_t calls_offset_ns;     /* to the wall clock; changes when that is set */
 
 	struct rows_builder *ended;
 	struct event_slot *events;
@@ -299,6 +300,16 @@ static void send_ended(struct feed *feed)
 	rows_builder_reset(feed->ended);
 }
 
+/* The same from frame to frame, or the inexactness of reading two clocks would turn the order of neighbours. */
+static int64_t calls_offset(struct feed *feed)
+{
+	int64_t offset_ns = clock_wall_offset_ns();
+
+	if (llabs(offset_ns - feed->calls_offset_ns) > CLOCK_SET_NS)
+		feed->calls_offset_ns = offset_ns;
+	return feed->calls_offset_ns;
+}
+
 static void send_hits(struct feed *feed)
 {
 	Taskmon__Frame message = TASKMON__FRAME__INIT;
@@ -308,7 +319,7 @@ static void send_hits(struct feed *feed)
 		return;
 	hits = hits_message(feed->hits);
 	hits->feed = feed->id;
-	hits->wall_offset_ns = clock_wall_offset_ns();
+	hits->wall_offset_ns = calls_offset(feed);
 	message.body_case = TASKMON__FRAME__BODY_PROBE_HITS;
 	message.probe_hits = hits;
 	send_frame(feed, &message, SESSION_PROBES, hits_count(feed->hits), NULL);
@@ -332,7 +343,7 @@ void feed_send_syscalls(struct feed *feed)
 	message.body_case = TASKMON__FRAME__BODY_SYSCALLS;
 	message.syscalls = calls_builder_message(feed->calls);
 	message.syscalls->feed = feed->id;
-	message.syscalls->wall_offset_ns = clock_wall_offset_ns();
+	message.syscalls->wall_offset_ns = calls_offset(feed);
 	send_frame(feed, &message, SESSION_SYSCALLS, calls_builder_count(feed->calls), NULL);
 	calls_builder_reset(feed->calls);
 }

@@ -284,7 +284,7 @@ void session_send(struct session *session, struct frame *frame, enum session_loa
 
 bool session_is_behind(const struct session *session)
 {
-	return session->queue_bytes > session->queue_limit / 2;
+	return session->queue_bytes > session->queue_limit / 4;
 }
 
 void session_send_control(struct session *session, const Taskmon__Frame *message)

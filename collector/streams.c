@@ -5,11 +5,12 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "calls.h"
 #include "feed.h"
 #include "kernel.h"
 #include "session.h"
 
-enum { POLL_RECORDS = 64 << 10 }; /* at most, before clients are served again */
+enum { POLL_FRAMES = 16 }; /* at most, before clients are served again */
 
 struct streams {
 	struct kernel *kernel;
@@ -82,7 +83,10 @@ static bool all_are_behind(const struct streams *streams)
 
 bool streams_poll(struct streams *streams)
 {
-	return !all_are_behind(streams) && fetch(streams, POLL_RECORDS) == POLL_RECORDS;
+	for (int i = 0; i < POLL_FRAMES; i++)
+		if (all_are_behind(streams) || fetch(streams, CALLS_MAX) < CALLS_MAX)
+			return false;
+	return true;
 }
 
 void streams_drain(struct streams *streams)
