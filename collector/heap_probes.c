@@ -11,6 +11,7 @@
 #include "closer.h"
 #include "elf_file.h"
 #include "heap_functions.h"
+#include "kernel.h"
 #include "log.h"
 #include "process_files.h"
 #include "uprobe.h"
@@ -23,10 +24,43 @@ enum {
 	KNOWN_MAX = 256,    /* files whose functions are remembered */
 };
 
-const char *const heap_program_names[HEAP_PROGRAMS] = {
+static const char *const program_names[HEAP_PROGRAMS] = {
 	[HEAP_ON_CALL] = "on_heap_call",
 	[HEAP_ON_RETURN] = "on_heap_return",
 };
+
+/* --- programs */
+
+static int load_single(struct heap_programs *programs)
+{
+	int err = 0;
+
+	if (programs->single[0] < 0)
+		err = kernel_load_programs(programs->kernel, program_names, HEAP_PROGRAMS, 0, programs->single);
+	if (err)
+		log_error(SUBSYSTEM, "the kernel refuses the programs: %s (-v tells more)", strerror(-err));
+	return err;
+}
+
+int heap_programs_load(struct heap_programs *programs)
+{
+	memset(programs->single, 0xff, sizeof(programs->single));
+	memset(programs->multi, 0xff, sizeof(programs->multi));
+	if (uprobe_has_multi() &&
+	    kernel_load_programs(programs->kernel, program_names, HEAP_PROGRAMS, UPROBE_MULTI_TYPE, programs->multi) == 0)
+		return 0;
+	return load_single(programs);
+}
+
+void heap_programs_unload(struct heap_programs *programs)
+{
+	for (int i = 0; i < HEAP_PROGRAMS; i++) {
+		if (programs->single[i] >= 0)
+			close(programs->single[i]);
+		if (programs->multi[i] >= 0)
+			close(programs->multi[i]);
+	}
+}
 
 /* A file as it was: another one with the same number, or changed, is not it. */
 struct identity {
@@ -45,7 +79,7 @@ struct probed_file {
 
 struct heap_probes {
 	pid_t tgid, tid;
-	const struct heap_programs *programs;
+	struct heap_programs *programs;
 	bool allocate, incomplete;
 	size_t seen_count, file_count;
 	struct identity seen[FILES_MAX];
@@ -157,8 +191,10 @@ static size_t choose(const struct probed_file *file, pid_t tgid, bool at_return,
 static int attach_each(struct heap_probes *probes, struct probed_file *file, struct uprobe *uprobe, const uint64_t *offsets,
 		       const uint64_t *cookies, size_t count)
 {
-	int err = 0;
+	int err = load_single(probes->programs);
 
+	if (err)
+		return err;
 	uprobe->program_fd = probes->programs->single[uprobe->at_return ? HEAP_ON_RETURN : HEAP_ON_CALL];
 	for (size_t i = 0; i < count; i++) {
 		int link;
@@ -284,7 +320,7 @@ static int handle_mapped(int fd, const struct stat *file, void *context)
 	return err;
 }
 
-struct heap_probes *heap_probes_new(pid_t tgid, const struct heap_programs *programs)
+struct heap_probes *heap_probes_new(pid_t tgid, struct heap_programs *programs)
 {
 	struct heap_probes *probes = calloc(1, sizeof(*probes));
 
