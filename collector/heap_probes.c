@@ -145,20 +145,35 @@ void heap_probes_forget_files(void)
 
 /* --- attaching */
 
-/* The main thread, or another one if that has exited. */
-static pid_t live_thread(pid_t tgid, pid_t besides)
+static bool lives(pid_t tid)
+{
+	char path[32], text[512] = "";
+	const char *end;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)tid);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	end = fgets(text, sizeof(text), file) ? strrchr(text, ')') : NULL;
+	fclose(file);
+	return end && end[1] && !strchr("ZXx", end[2]);
+}
+
+/* The main thread, or another one if that has exited: a thread that has exited has no memory that could be probed or looked at. */
+static pid_t live_thread(pid_t tgid)
 {
 	char path[32];
 	DIR *threads;
 	struct dirent *entry;
 	pid_t found = tgid;
 
-	if (besides != tgid)
+	if (lives(tgid))
 		return tgid;
 	snprintf(path, sizeof(path), "/proc/%d/task", (int)tgid);
 	threads = opendir(path);
 	while (threads && found == tgid && (entry = readdir(threads)))
-		if (atoi(entry->d_name) > 0)
+		if (atoi(entry->d_name) > 0 && lives((pid_t)atoi(entry->d_name)))
 			found = (pid_t)atoi(entry->d_name);
 	if (threads)
 		closedir(threads);
@@ -202,10 +217,6 @@ static int attach_each(struct heap_probes *probes, struct probed_file *file, str
 		uprobe->offset = offsets[i];
 		uprobe->cookie = cookies[i];
 		link = uprobe_attach(uprobe);
-		if (link == -ESRCH) {
-			uprobe->tid = probes->tid = live_thread(probes->tgid, probes->tid);
-			link = uprobe_attach(uprobe);
-		}
 		if (link >= 0)
 			file->links[file->link_count++] = link;
 		else
@@ -314,7 +325,7 @@ static int handle_mapped(int fd, const struct stat *file, void *context)
 	ahead = dup(fd);
 	err = probe_file(probes, fd, file);
 	if (!err && ahead >= 0)
-		err = process_files_ahead(probes->tgid, ahead, handle_ahead, probes);
+		err = process_files_ahead(probes->tid, ahead, handle_ahead, probes);
 	if (ahead >= 0)
 		close(ahead);
 	return err;
@@ -326,7 +337,8 @@ struct heap_probes *heap_probes_new(pid_t tgid, struct heap_programs *programs)
 
 	if (!probes)
 		return NULL;
-	probes->tgid = probes->tid = tgid;
+	probes->tgid = tgid;
+	probes->tid = live_thread(tgid);
 	probes->programs = programs;
 	return probes;
 }
@@ -342,7 +354,7 @@ void heap_probes_free(struct heap_probes *probes)
 
 int heap_probes_update(struct heap_probes *probes)
 {
-	int err = process_files_mapped(probes->tgid, handle_mapped, probes);
+	int err = process_files_mapped(probes->tid, handle_mapped, probes);
 
 	return err ? err : probes->incomplete ? -EIO : 0;
 }
@@ -351,7 +363,7 @@ int heap_probes_move(struct heap_probes *probes)
 {
 	int err = 0;
 
-	probes->tid = live_thread(probes->tgid, probes->tid);
+	probes->tid = live_thread(probes->tgid);
 	for (size_t i = 0; i < probes->file_count && err != -ESRCH; i++) {
 		struct probed_file *file = probes->files[i];
 		struct probed_file old = *file;

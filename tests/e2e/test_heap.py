@@ -10,7 +10,7 @@ import sys
 import tempfile
 import unittest
 
-from harness import ALICE, BOB, BUILD, NOBODY, ROOT, SharedCollector, Stat, Test, bpf_program_exists, program, read_csv, run_dir
+from harness import ALICE, BOB, BUILD, NOBODY, ROOT, SharedCollector, Stat, Test, bpf_program_exists, program, read_csv, run_dir, select
 
 SIZE, TIMES, COUNT, BYTES = FIGURES = ("task_heap_size", "task_heap_times", "task_heap_alloc_count", "task_heap_alloc_bytes")
 OF_LEDGER = {SIZE: "size", TIMES: "times", COUNT: "count", BYTES: "bytes"}
@@ -37,9 +37,15 @@ class Watching:
         return reporter
 
     @staticmethod
-    def heap(reporter, pid):
+    def lines(reporter, **match):
+        """Of its JSON; a launched command writes to the same place."""
+        text = reporter.stdout
+        return select([json.loads(line) for line in text[:text.rfind("\n") + 1].splitlines() if line.startswith("{")], **match)
+
+    @classmethod
+    def heap(cls, reporter, pid):
         """The latest figures of a process; None while they are absent."""
-        rows = [r for r in reporter.json(tgid=pid) if r["type"] in ("sample", "end")]
+        rows = [r for r in cls.lines(reporter, tgid=pid) if r["type"] in ("sample", "end")]
         return {f: rows[-1][f] for f in FIGURES} if rows and SIZE in rows[-1] else None
 
     @staticmethod
@@ -110,7 +116,7 @@ class Launched(Shared):
 
     def launch(self, *command):
         reporter = self.watch("--", *command)
-        pid = self.until(lambda: (reporter.json(event="exec") or [{}])[0].get("tgid"), "the command is executed")
+        pid = self.until(lambda: (self.lines(reporter, event="exec") or [{}])[0].get("tgid"), "the command is executed")
         facts = lambda: {k: int(v) for line in reporter.stdout.splitlines() if "=" in line and not line.startswith("{")
                          for k, _, v in (word.partition("=") for word in line.split())}
         return reporter, pid, facts
@@ -156,8 +162,9 @@ class Launched(Shared):
 
 class Offspring(Shared):
     def probes(self):
-        return sum("link_type" in info and info["link_type"] not in ("iter", "tracing", "raw_tracepoint", "cgroup")
-                   for info in self.shared.fdinfo())
+        """Links on functions, by their ids."""
+        return {info["link_id"] for info in self.shared.fdinfo()
+                if "link_type" in info and info["link_type"] not in ("iter", "tracing", "raw_tracepoint", "cgroup")}
 
     def act(self, process):
         """One round, then its action; the pid of its child or heir under the prefix, when that is probed as well."""
@@ -170,7 +177,7 @@ class Offspring(Shared):
         process = self.blocks("1", "fork")
         reporter, before = self.act(process)
         child = process.fact("c.pid")
-        self.until(lambda: self.probes() >= 2 * before, "the child is probed, too")
+        self.until(lambda: len(self.probes()) >= 2 * len(before), "the child is probed, too")
         ledger = self.ledger(process.facts())
         # the child gives back blocks of its parent's, and the parent its own after that, in any order
         self.checkpoint(reporter, process, 3, {COUNT: -ledger[COUNT], BYTES: -ledger[BYTES]}, "c.", child)
@@ -181,9 +188,12 @@ class Offspring(Shared):
         os.kill(child, signal.SIGTERM)
 
     def test_vfork(self):
+        """The child has its parent's memory, and probes of its own, until it executes something."""
         process = self.blocks("1", "vfork")
-        reporter, _ = self.act(process)  # the child's block is the parent's
+        reporter, _ = self.act(process)
         self.checkpoint(reporter, process, 3)
+        self.until(lambda: self.lines(reporter, comm="true", type="end"), "the child has ended")
+        self.checkpoint(reporter, process, 4)
 
     def test_exec(self):
         process = self.blocks("2", "exec")
@@ -207,11 +217,22 @@ class Offspring(Shared):
     def test_main_thread_leaves(self):
         process = self.blocks("2", "leave")
         reporter = self.follow(process, rounds=2)
-        ids = {info["link_id"] for info in self.shared.fdinfo() if "link_id" in info}
+        before = self.probes()
+        process.step("action", 1, signal.SIGUSR2)
+        self.until(lambda: self.probes() and not self.probes() & before, "another thread has its probes")
+        seen = len(self.lines(reporter, type="sample"))
+        self.until(lambda: len(self.lines(reporter, type="sample")) > seen + 2, "samples since then")
+        heap, ledger = self.heap(reporter, process.pid), self.ledger(process.facts())
+        base = {f: heap[f] - ledger[f] for f in FIGURES}
+        self.assertBetween(0, base[TIMES], 20)  # to end a thread, glibc loads libgcc_s
+        for number in (3, 4):
+            self.checkpoint(reporter, process, number, base)
+
+    def test_main_thread_has_left(self):
+        process = self.blocks("2", "leave")
         process.step("action", 1, signal.SIGUSR2)
         self.until(lambda: Stat(process.pid).state == "Z", "the main thread has exited")
-        self.until(lambda: len({i["link_id"] for i in self.shared.fdinfo() if i.get("link_type") == "perf"} - ids) >= 10, "another thread is probed")
-        self.checkpoint(reporter, process, 3)
+        self.follow(process)
 
     def test_same_addresses(self):
         """Two processes that get the same addresses, in different rounds."""
