@@ -15,14 +15,15 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /*
  * The heap that a probe is about, of the process for which it was attached. Some kernels run it for other processes with the
- * same file, too. A child that still has its parent's memory, as after vfork, changes its parent's heap.
+ * same file, too. What a child does that still has its parent's memory, as after vfork, is nobody's: kernels differ in whose
+ * probes they run.
  */
 static __always_inline struct process_heap *heap_hit(struct task_struct *task, u64 cookie)
 {
 	u32 tgid = (u32)cookie;
 	struct process_heap *heap;
 
-	if ((u32)task->tgid != tgid && ((u32)task->real_parent->tgid != tgid || task->real_parent->mm != task->mm))
+	if ((u32)task->tgid != tgid)
 		return NULL;
 	heap = bpf_map_lookup_elem(&heaps, &tgid);
 	return heap && !heap->borrowed ? heap : NULL;

@@ -11,6 +11,7 @@
 #include "closer.h"
 #include "elf_file.h"
 #include "heap_functions.h"
+#include "kernel.h"
 #include "log.h"
 #include "process_files.h"
 #include "uprobe.h"
@@ -23,10 +24,43 @@ enum {
 	KNOWN_MAX = 256,    /* files whose functions are remembered */
 };
 
-const char *const heap_program_names[HEAP_PROGRAMS] = {
+static const char *const program_names[HEAP_PROGRAMS] = {
 	[HEAP_ON_CALL] = "on_heap_call",
 	[HEAP_ON_RETURN] = "on_heap_return",
 };
+
+/* --- programs */
+
+static int load_single(struct heap_programs *programs)
+{
+	int err = 0;
+
+	if (programs->single[0] < 0)
+		err = kernel_load_programs(programs->kernel, program_names, HEAP_PROGRAMS, 0, programs->single);
+	if (err)
+		log_error(SUBSYSTEM, "the kernel refuses the programs: %s (-v tells more)", strerror(-err));
+	return err;
+}
+
+int heap_programs_load(struct heap_programs *programs)
+{
+	memset(programs->single, 0xff, sizeof(programs->single));
+	memset(programs->multi, 0xff, sizeof(programs->multi));
+	if (uprobe_has_multi() &&
+	    kernel_load_programs(programs->kernel, program_names, HEAP_PROGRAMS, UPROBE_MULTI_TYPE, programs->multi) == 0)
+		return 0;
+	return load_single(programs);
+}
+
+void heap_programs_unload(struct heap_programs *programs)
+{
+	for (int i = 0; i < HEAP_PROGRAMS; i++) {
+		if (programs->single[i] >= 0)
+			close(programs->single[i]);
+		if (programs->multi[i] >= 0)
+			close(programs->multi[i]);
+	}
+}
 
 /* A file as it was: another one with the same number, or changed, is not it. */
 struct identity {
@@ -45,7 +79,7 @@ struct probed_file {
 
 struct heap_probes {
 	pid_t tgid, tid;
-	const struct heap_programs *programs;
+	struct heap_programs *programs;
 	bool allocate, incomplete;
 	size_t seen_count, file_count;
 	struct identity seen[FILES_MAX];
@@ -111,20 +145,35 @@ void heap_probes_forget_files(void)
 
 /* --- attaching */
 
-/* The main thread, or another one if that has exited. */
-static pid_t live_thread(pid_t tgid, pid_t besides)
+static bool lives(pid_t tid)
+{
+	char path[32], text[512] = "";
+	const char *end;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)tid);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	end = fgets(text, sizeof(text), file) ? strrchr(text, ')') : NULL;
+	fclose(file);
+	return end && end[1] && !strchr("ZXx", end[2]);
+}
+
+/* The main thread, or another one if that has exited: a thread that has exited has no memory that could be probed or looked at. */
+static pid_t live_thread(pid_t tgid)
 {
 	char path[32];
 	DIR *threads;
 	struct dirent *entry;
 	pid_t found = tgid;
 
-	if (besides != tgid)
+	if (lives(tgid))
 		return tgid;
 	snprintf(path, sizeof(path), "/proc/%d/task", (int)tgid);
 	threads = opendir(path);
 	while (threads && found == tgid && (entry = readdir(threads)))
-		if (atoi(entry->d_name) > 0)
+		if (atoi(entry->d_name) > 0 && lives((pid_t)atoi(entry->d_name)))
 			found = (pid_t)atoi(entry->d_name);
 	if (threads)
 		closedir(threads);
@@ -157,8 +206,10 @@ static size_t choose(const struct probed_file *file, pid_t tgid, bool at_return,
 static int attach_each(struct heap_probes *probes, struct probed_file *file, struct uprobe *uprobe, const uint64_t *offsets,
 		       const uint64_t *cookies, size_t count)
 {
-	int err = 0;
+	int err = load_single(probes->programs);
 
+	if (err)
+		return err;
 	uprobe->program_fd = probes->programs->single[uprobe->at_return ? HEAP_ON_RETURN : HEAP_ON_CALL];
 	for (size_t i = 0; i < count; i++) {
 		int link;
@@ -166,10 +217,6 @@ static int attach_each(struct heap_probes *probes, struct probed_file *file, str
 		uprobe->offset = offsets[i];
 		uprobe->cookie = cookies[i];
 		link = uprobe_attach(uprobe);
-		if (link == -ESRCH) {
-			uprobe->tid = probes->tid = live_thread(probes->tgid, probes->tid);
-			link = uprobe_attach(uprobe);
-		}
 		if (link >= 0)
 			file->links[file->link_count++] = link;
 		else
@@ -278,19 +325,20 @@ static int handle_mapped(int fd, const struct stat *file, void *context)
 	ahead = dup(fd);
 	err = probe_file(probes, fd, file);
 	if (!err && ahead >= 0)
-		err = process_files_ahead(probes->tgid, ahead, handle_ahead, probes);
+		err = process_files_ahead(probes->tid, ahead, handle_ahead, probes);
 	if (ahead >= 0)
 		close(ahead);
 	return err;
 }
 
-struct heap_probes *heap_probes_new(pid_t tgid, const struct heap_programs *programs)
+struct heap_probes *heap_probes_new(pid_t tgid, struct heap_programs *programs)
 {
 	struct heap_probes *probes = calloc(1, sizeof(*probes));
 
 	if (!probes)
 		return NULL;
-	probes->tgid = probes->tid = tgid;
+	probes->tgid = tgid;
+	probes->tid = live_thread(tgid);
 	probes->programs = programs;
 	return probes;
 }
@@ -306,7 +354,7 @@ void heap_probes_free(struct heap_probes *probes)
 
 int heap_probes_update(struct heap_probes *probes)
 {
-	int err = process_files_mapped(probes->tgid, handle_mapped, probes);
+	int err = process_files_mapped(probes->tid, handle_mapped, probes);
 
 	return err ? err : probes->incomplete ? -EIO : 0;
 }
@@ -315,7 +363,7 @@ int heap_probes_move(struct heap_probes *probes)
 {
 	int err = 0;
 
-	probes->tid = live_thread(probes->tgid, probes->tid);
+	probes->tid = live_thread(probes->tgid);
 	for (size_t i = 0; i < probes->file_count && err != -ESRCH; i++) {
 		struct probed_file *file = probes->files[i];
 		struct probed_file old = *file;

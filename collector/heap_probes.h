@@ -11,16 +11,22 @@
 struct closer;
 struct heap_probes;
 
-/** What is attached, with two ways to do it: see uprobe.h. */
+struct kernel;
+
+/** What is attached, in the two ways that uprobe.h has. */
 enum heap_program { HEAP_ON_CALL, HEAP_ON_RETURN, HEAP_PROGRAMS };
 struct heap_programs {
-	int single[HEAP_PROGRAMS], multi[HEAP_PROGRAMS]; /* descriptors; -1: the kernel has no such way */
+	const struct kernel *kernel;
 	struct closer *closer;                           /* for what is detached */
+	int single[HEAP_PROGRAMS], multi[HEAP_PROGRAMS]; /* descriptors; -1: not loaded */
 };
-extern const char *const heap_program_names[HEAP_PROGRAMS];
+
+/** Load them; the ones that are rarely used are loaded when they are. */
+int heap_programs_load(struct heap_programs *programs);
+void heap_programs_unload(struct heap_programs *programs);
 
 /** For a process; `programs` must live longer. NULL when out of memory. */
-struct heap_probes *heap_probes_new(pid_t tgid, const struct heap_programs *programs);
+struct heap_probes *heap_probes_new(pid_t tgid, struct heap_programs *programs);
 /** Detach all, soon. */
 void heap_probes_free(struct heap_probes *probes);
 

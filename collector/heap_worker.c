@@ -19,7 +19,6 @@
 #include "heap_slots.h"
 #include "kernel.h"
 #include "log.h"
-#include "uprobe.h"
 
 #define SUBSYSTEM "heap"
 
@@ -86,18 +85,9 @@ static void end_all(struct heap_worker *worker)
 
 static void load(struct heap_worker *worker)
 {
-	struct heap_programs *programs = &worker->programs;
-	int err = kernel_load_programs(worker->kernel, heap_program_names, HEAP_PROGRAMS, 0, programs->single);
-
-	if (err) {
-		log_error(SUBSYSTEM, "the kernel refuses the programs: %s (-v tells more)", strerror(-err));
-		return;
-	}
-	programs->multi[HEAP_ON_CALL] = programs->multi[HEAP_ON_RETURN] = -1;
-	if (uprobe_has_multi())
-		kernel_load_programs(worker->kernel, heap_program_names, HEAP_PROGRAMS, UPROBE_MULTI_TYPE, programs->multi);
-	worker->loaded = true;
-	heap_slots_fill(worker->slots);
+	worker->loaded = heap_programs_load(&worker->programs) == 0;
+	if (worker->loaded)
+		heap_slots_fill(worker->slots);
 }
 
 static void unload(struct heap_worker *worker)
@@ -105,11 +95,7 @@ static void unload(struct heap_worker *worker)
 	if (!worker->loaded)
 		return;
 	heap_slots_empty(worker->slots);
-	for (int i = 0; i < HEAP_PROGRAMS; i++) {
-		close(worker->programs.single[i]);
-		if (worker->programs.multi[i] >= 0)
-			close(worker->programs.multi[i]);
-	}
+	heap_programs_unload(&worker->programs);
 	worker->loaded = false;
 	heap_probes_forget_files();
 }
@@ -348,6 +334,7 @@ struct heap_worker *heap_worker_start(struct kernel *kernel, const struct heap_l
 	worker->slots = heap_slots_new(kernel, limits->blocks);
 	worker->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	worker->notices = ring_buffer__new(kernel_map_fd(kernel, "heap_notices"), on_notice, worker, NULL);
+	worker->programs.kernel = kernel;
 	worker->programs.closer = closer_new();
 	err = worker->slots && worker->programs.closer && worker->epoll_fd >= 0 && worker->notices ? 0 : -ENOMEM;
 	if (!err)
