@@ -185,11 +185,8 @@ $(B)/bench/getppid: tests/bench/getppid.c
 bench: all workloads $(B)/bench/thresholds $(B)/bench/bare $(B)/bench/getppid
 	$(Q)$(B)/bench/thresholds
 	$(Q)TASKMON_BUILD=$(B) tests/bench/snapshot
-<<<<<<< HEAD
 	$(Q)TASKMON_BUILD=$(B) tests/bench/syscall
-=======
 	$(Q)TASKMON_BUILD=$(B) tests/bench/heap
->>>>>>> w-heap
 
 install: all
 	install -D -m 755 $(B)/taskmon-collector $(DESTDIR)$(sbindir)/taskmon-collector
