@@ -151,6 +151,7 @@ $(B)/fuzz/fuzz_report_config: $(addprefix reporter/,config.c config_thresholds.c
 	derive.c csv_tables.c output.c output_file.c threshold_rule.c threshold_judge.c threshold_stats.c) \
 	common/json_file.c common/str.c common/metric.c common/log.c
 $(B)/fuzz/fuzz_collector_rules: collector/rule.c common/metric.c common/str.c
+$(B)/fuzz/fuzz_probe_site: collector/probe_site.c
 $(B)/fuzz/fuzz_smaps: collector/rollup.c collector/access.c
 $(B)/fuzz/fuzz_elf_file: common/elf_file.c
 $(B)/fuzz/fuzz_declaration: common/declaration.c common/str.c
@@ -158,7 +159,7 @@ $(B)/fuzz/%: tests/fuzz/%.c | $(B)/gen/taskmon.pb-c.h
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$<)$(CLANG) $(ALL_CFLAGS) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		-I$(if $(findstring fuzz_report_,$@),reporter,collector) \
-		-o $@ $(filter %.c,$^) $(call pkg_libs,$(COMMON_PKGS) libelf libcjson popt) -lm
+		-o $@ $(filter %.c,$^) $(call pkg_libs,$(COMMON_PKGS) libelf libcjson popt capstone) -lm
 fuzz: $(FUZZERS)
 
 # Of thresholds, without root.

@@ -21,7 +21,7 @@ struct heap_programs {
 	int single[HEAP_PROGRAMS], multi[HEAP_PROGRAMS]; /* descriptors; -1: not loaded */
 };
 
-/** Load them; the ones that are rarely used are loaded when they are. */
+/** Load them; the ones that are rarely used are loaded when they are. Why not is logged. */
 int heap_programs_load(struct heap_programs *programs);
 void heap_programs_unload(struct heap_programs *programs);
 

@@ -88,6 +88,8 @@ static void load(struct heap_worker *worker)
 	worker->loaded = heap_programs_load(&worker->programs) == 0;
 	if (worker->loaded)
 		heap_slots_fill(worker->slots);
+	else
+		kernel_set_unavailable(worker->kernel, METRICS_OF_HEAP, "the kernel refuses the programs on functions");
 }
 
 static void unload(struct heap_worker *worker)
@@ -348,6 +350,15 @@ struct heap_worker *heap_worker_start(struct kernel *kernel, const struct heap_l
 	free_worker(worker);
 	errno = -err;
 	return NULL;
+}
+
+void heap_worker_try(struct kernel *kernel)
+{
+	struct heap_programs programs = { .kernel = kernel };
+
+	if (heap_programs_load(&programs))
+		kernel_set_unavailable(kernel, METRICS_OF_HEAP, "the kernel refuses the programs on functions");
+	heap_programs_unload(&programs);
 }
 
 void heap_worker_join(struct heap_worker *worker)

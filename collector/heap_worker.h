@@ -24,6 +24,9 @@ struct heap_orders {
 
 struct heap_worker;
 
+/** Find out whether this kernel takes the programs; else METRICS_OF_HEAP are unavailable. Loads and unloads them. */
+void heap_worker_try(struct kernel *kernel);
+
 /** NULL, with errno. The thread does nothing before it has orders. */
 struct heap_worker *heap_worker_start(struct kernel *kernel, const struct heap_limits *limits, struct heap_orders *orders);
 /** After `stop` was ordered: wait for its end. */

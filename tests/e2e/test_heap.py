@@ -19,6 +19,10 @@ FOREIGN = 5  # blocks of 1009 bytes that `blocks` has from its beginning
 TCMALLOC = "/usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4"
 
 
+def needs_tool(name):
+    return unittest.skipUnless(shutil.which(name), f"needs {name}")
+
+
 def needs_file(path, why):
     return unittest.skipUnless(os.path.exists(path), why)
 
@@ -76,6 +80,13 @@ class Watching:
             self.checkpoint(reporter, process, number)
         return reporter
 
+    def launch(self, *command):
+        reporter = self.watch("--", *command)
+        pid = self.until(lambda: (self.lines(reporter, event="exec") or [{}])[0].get("tgid"), "the command is executed")
+        facts = lambda: {k: int(v) for line in reporter.stdout.splitlines() if "=" in line and not line.startswith("{")
+                         for k, _, v in (word.partition("=") for word in line.split())}
+        return reporter, pid, facts
+
 
 class Shared(Watching, SharedCollector):
     pass
@@ -107,19 +118,13 @@ class Allocators(Shared):
         self.follow(self.blocks(name="blocks-jemalloc"))
 
     @needs_file(TCMALLOC, "needs tcmalloc")
+    @needs_tool("env")
     def test_tcmalloc_preloaded(self):
         self.follow(self.blocks(prefix=("/usr/bin/env", f"LD_PRELOAD={TCMALLOC}")))
 
 
 class Launched(Shared):
     """From the first allocation on."""
-
-    def launch(self, *command):
-        reporter = self.watch("--", *command)
-        pid = self.until(lambda: (self.lines(reporter, event="exec") or [{}])[0].get("tgid"), "the command is executed")
-        facts = lambda: {k: int(v) for line in reporter.stdout.splitlines() if "=" in line and not line.startswith("{")
-                         for k, _, v in (word.partition("=") for word in line.split())}
-        return reporter, pid, facts
 
     def test_every_allocation(self):
         reporter, pid, facts = self.launch(program("counted_malloc"))
@@ -187,6 +192,24 @@ class Offspring(Shared):
         self.checkpoint(reporter, process, 4)
         os.kill(child, signal.SIGTERM)
 
+    def test_child_of_a_shell(self):
+        """It is followed over its fork and its exec."""
+        reporter, _, facts = self.launch("/bin/sh", "-c", f"{program('blocks')} 2 & wait")
+        pid = self.until(lambda: facts().get("pid"), "the child begins")
+        self.until(lambda: self.heap(reporter, pid), "it is probed")
+        for number in (1, 2, 3):
+            os.kill(pid, signal.SIGUSR1)
+            self.until(lambda: facts().get("round") == number, "a round")
+            ledger = self.ledger(facts())
+            self.until(lambda: self.heap(reporter, pid)[COUNT] >= ledger[COUNT], "the round is seen")
+            if number == 1:
+                seen = len(self.lines(reporter, tgid=pid, type="sample"))
+                self.until(lambda: len(self.lines(reporter, tgid=pid, type="sample")) > seen + 2, "samples since then")
+                base = {f: self.heap(reporter, pid)[f] - ledger[f] for f in FIGURES}
+            self.expect(reporter, pid, {f: ledger[f] + base[f] for f in FIGURES}, f"round {number}")
+        os.kill(pid, signal.SIGTERM)
+        self.assertEqual(reporter.wait(), 0, reporter.stderr)
+
     def test_vfork(self):
         """The child has its parent's memory, and probes of its own, until it executes something."""
         process = self.blocks("1", "vfork")
@@ -234,6 +257,7 @@ class Offspring(Shared):
         self.until(lambda: Stat(process.pid).state == "Z", "the main thread has exited")
         self.follow(process)
 
+    @needs_tool("setarch")
     def test_same_addresses(self):
         """Two processes that get the same addresses, in different rounds."""
         first, second = (self.blocks("1", prefix=("/usr/bin/setarch", "-R")) for _ in range(2))
@@ -263,13 +287,14 @@ class Places(Shared):
             shutil.copy(path, at)
         return room
 
-    @unittest.skipUnless(shutil.which("ldd"), "needs ldd")
+    @needs_tool("ldd")
     def test_chroot(self):
         process = self.workload("/usr/sbin/chroot", self.closed_room(), program("blocks"), THREADS, user=ROOT)
         process.fact("pid")
         self.follow(process, user=ROOT)
 
-    @unittest.skipUnless(shutil.which("ldd"), "needs ldd")
+    @needs_tool("ldd")
+    @needs_tool("unshare")
     def test_mount_namespace(self):
         room, hidden = self.closed_room(), tempfile.mkdtemp(dir=run_dir())
         process = self.workload("/usr/bin/unshare", "-m", "--propagation", "private", "/bin/sh", "-c",
