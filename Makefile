@@ -148,8 +148,8 @@ asan:
 $(B)/fuzz/fuzz_frames: common/frame.c common/wire.c common/calls.c common/arena.c common/metric.c common/str.c $(B)/gen/taskmon.pb-c.c
 $(B)/fuzz/fuzz_collector_config: collector/config.c common/json_file.c common/str.c
 $(B)/fuzz/fuzz_report_config: $(addprefix reporter/,config.c config_thresholds.c options.c option_values.c modules.c select.c \
-	derive.c csv_tables.c output.c output_file.c threshold_rule.c threshold_judge.c threshold_stats.c) \
-	common/json_file.c common/str.c common/metric.c common/log.c
+	derive.c csv_tables.c output.c output_file.c threshold_rule.c threshold_judge.c threshold_stats.c probe.c) \
+	common/declaration.c common/json_file.c common/str.c common/metric.c common/log.c
 $(B)/fuzz/fuzz_collector_rules: collector/rule.c common/metric.c common/str.c
 $(B)/fuzz/fuzz_probe_site: collector/probe_site.c
 $(B)/fuzz/fuzz_smaps: collector/rollup.c collector/access.c
