@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "hash.h"
 #include "probe_hooks.h"
 
@@ -38,9 +39,14 @@ struct target {
 	UT_hash_handle hh;
 };
 
+#define READ_WINDOW_NS 10000000000ULL
+#define READ_BUDGET_NS 500000000ULL
+
 struct user {
 	uid_t uid;
-	size_t count;
+	size_t count;   /* of probes */
+	u64 window_ns;  /* when it began in which files were read for so long: */
+	u64 reading_ns;
 	UT_hash_handle hh;
 };
 
@@ -93,22 +99,66 @@ void probes_free(struct probes *probes)
 
 /* --- slots */
 
-static int charge(struct probes *probes, uid_t uid)
+/* Who has no probes and has had nothing read for a while. */
+static void forget_users(struct probes *probes, u64 now_ns)
+{
+	struct user *user, *next;
+
+	HASH_ITER(hh, probes->users, user, next) {
+		if (user->count || now_ns - user->window_ns <= READ_WINDOW_NS)
+			continue;
+		HASH_DEL(probes->users, user);
+		free(user);
+	}
+}
+
+static struct user *user_of(struct probes *probes, uid_t uid)
 {
 	struct user *user;
 
 	HASH_FIND(hh, probes->users, &uid, sizeof(uid), user);
-	if (!user) {
-		user = calloc(1, sizeof(*user));
-		if (!user)
-			return -ENOMEM;
-		user->uid = uid;
-		HASH_ADD(hh, probes->users, uid, sizeof(uid), user);
-		if (!user->hh.tbl) {
-			free(user);
-			return -ENOMEM;
-		}
+	if (user)
+		return user;
+	forget_users(probes, clock_boot_ns());
+	user = calloc(1, sizeof(*user));
+	if (!user)
+		return NULL;
+	user->uid = uid;
+	HASH_ADD(hh, probes->users, uid, sizeof(uid), user);
+	if (user->hh.tbl)
+		return user;
+	free(user);
+	return NULL;
+}
+
+int probes_may_read(struct probes *probes, uid_t uid)
+{
+	struct user *user = user_of(probes, uid);
+	u64 now_ns = clock_boot_ns();
+
+	if (!user)
+		return -ENOMEM;
+	if (now_ns - user->window_ns > READ_WINDOW_NS) {
+		user->window_ns = now_ns;
+		user->reading_ns = 0;
 	}
+	return user->reading_ns > READ_BUDGET_NS ? -EBUSY : 0;
+}
+
+void probes_have_read(struct probes *probes, uid_t uid, u64 ns)
+{
+	struct user *user = user_of(probes, uid);
+
+	if (user)
+		user->reading_ns += ns;
+}
+
+static int charge(struct probes *probes, uid_t uid)
+{
+	struct user *user = user_of(probes, uid);
+
+	if (!user)
+		return -ENOMEM;
 	if (user->count == PROBES_PER_USER)
 		return -EDQUOT;
 	user->count++;
@@ -120,10 +170,8 @@ static void discharge(struct probes *probes, uid_t uid)
 	struct user *user;
 
 	HASH_FIND(hh, probes->users, &uid, sizeof(uid), user);
-	if (!user || --user->count)
-		return;
-	HASH_DEL(probes->users, user);
-	free(user);
+	if (user)
+		user->count--;
 }
 
 static bool is_same(const struct slot *slot, const struct stat *file, u64 offset, const struct declaration *declaration)

@@ -25,6 +25,13 @@ void probes_free(struct probes *probes);
 int probes_acquire(struct probes *probes, uid_t uid, int fd, u64 offset, const struct declaration *declaration, u32 *slot);
 void probes_release(struct probes *probes, uid_t uid, u32 slot);
 
+/**
+ * Files are read while everybody waits, so that is bounded for each user: 0.5 s within 10 s. Before one is read: 0, -EBUSY if the time is used up, or
+ * -ENOMEM. After it: how long it took.
+ */
+int probes_may_read(struct probes *probes, uid_t uid);
+void probes_have_read(struct probes *probes, uid_t uid, u64 ns);
+
 const struct declaration *probes_declaration(const struct probes *probes, u32 slot);
 
 /** The watches that want it from now on. What it is attached to for other watches only is left. */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "elf_file.h"
 #include "str.h"
 
@@ -140,6 +141,20 @@ static int read_file(struct reading *reading, u32 number)
 	return err;
 }
 
+static int read_within_budget(struct reading *reading, u32 number)
+{
+	uid_t uid = session_client(reading->session)->uid;
+	u64 began_ns = clock_boot_ns();
+	int err = probes_may_read(reading->probes, uid);
+
+	if (err)
+		return refuse(reading, reading->subscribe->probes[0], TASKMON__ERROR__CODE__LIMIT,
+			      err == -EBUSY ? "reading your files has taken too long lately: ask again in 10 s" : "no memory");
+	err = read_file(reading, number);
+	probes_have_read(reading->probes, uid, clock_boot_ns() - began_ns);
+	return err;
+}
+
 int probe_request_read(struct probes *probes, struct session *session, const Taskmon__Subscribe *subscribe, const struct watch_spec *watch,
 		       struct feed_spec *spec)
 {
@@ -156,7 +171,7 @@ int probe_request_read(struct probes *probes, struct session *session, const Tas
 			      "functions are probed only in processes that are named by their number, and their children");
 	err = take_files(&reading);
 	for (u32 i = 0; !err && i < reading.fd_count; i++)
-		err = read_file(&reading, i);
+		err = read_within_budget(&reading, i);
 	for (size_t i = 0; i < reading.fd_count; i++)
 		close(reading.fds[i]);
 	for (size_t i = 0; err && i < spec->probe_count; i++)

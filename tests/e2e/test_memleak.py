@@ -354,6 +354,35 @@ class TestWire(SharedCollector):
         code, text = self.refusal(self.ask(self.client(), [probe(0, b"leak")], [leaky], every=True))
         self.assertEqual(code, INVALID)
 
+    def test_reading_is_bounded(self):
+        """Who has large tables read again and again is told to wait, and others need not."""
+        path = os.path.join(self.out_dir(), "large")
+        symbols = 3_000_000
+        with open(program("leaky"), "rb") as f:
+            data = bytearray(f.read())
+        at, count = struct.unpack_from("<Q", data, 40)[0], struct.unpack_from("<H", data, 60)[0]
+        for i in range(count):
+            header = at + 64 * i
+            if struct.unpack_from("<I", data, header + 4)[0] == 2:  # SHT_SYMTAB: one of its functions many times
+                offset, size = struct.unpack_from("<QQ", data, header + 24)
+                rows = [data[offset + n:offset + n + 24] for n in range(0, size, 24)]
+                function = next(bytes(r) for r in rows if r[4] & 15 == 2 and r[6:8] != b"\0\0")
+                struct.pack_into("<QQ", data, header + 24, len(data), 24 * symbols)
+        with open(path, "wb") as f:
+            f.write(data)
+            f.write(function * symbols)
+        os.chmod(path, 0o644)
+        collector = self.collector()
+        for _ in range(1000):
+            client = Client(collector.socket)
+            self.addCleanup(client.close)
+            client.greet()
+            code, text = self.refusal(self.ask(client, [probe(0, b"nosuch")], [path]))
+            if code == LIMIT:
+                break
+            self.assertEqual(code, INVALID, text)
+        self.assertIn("too long lately", text)
+
     def test_a_file_that_cannot_be_read_is_not_looked_at(self):
         """A descriptor that is open for nothing gives no right to the collector's."""
         client = self.client()
