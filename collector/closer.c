@@ -2,7 +2,6 @@
 #include "closer.h"
 
 #include <pthread.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -10,7 +9,7 @@ struct closer {
 	pthread_t thread;
 	pthread_mutex_t mutex;
 	pthread_cond_t changed;
-	bool ending;
+	bool ending, paused;
 	int *fds;
 	size_t count, room;
 };
@@ -23,7 +22,7 @@ static void *work(void *context)
 	for (;;) {
 		int fd;
 
-		while (closer->count == 0 && !closer->ending)
+		while (closer->paused || (closer->count == 0 && !closer->ending))
 			pthread_cond_wait(&closer->changed, &closer->mutex);
 		if (closer->count == 0)
 			break;
@@ -63,6 +62,14 @@ void closer_free(struct closer *closer)
 	pthread_cond_destroy(&closer->changed);
 	free(closer->fds);
 	free(closer);
+}
+
+void closer_pause(struct closer *closer, bool paused)
+{
+	pthread_mutex_lock(&closer->mutex);
+	closer->paused = paused;
+	pthread_cond_signal(&closer->changed);
+	pthread_mutex_unlock(&closer->mutex);
 }
 
 void closer_add(struct closer *closer, int fd)

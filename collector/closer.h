@@ -5,6 +5,8 @@
 #ifndef TASKMON_CLOSER_H
 #define TASKMON_CLOSER_H
 
+#include <stdbool.h>
+
 struct closer;
 
 /** NULL when out of memory. */
@@ -13,5 +15,7 @@ struct closer *closer_new(void);
 void closer_free(struct closer *closer);
 /** Close it, soon. By any thread. */
 void closer_add(struct closer *closer, int fd);
+/** From now on, begin to close nothing, or go on: single probes cannot be attached while one is being closed. */
+void closer_pause(struct closer *closer, bool paused);
 
 #endif

@@ -14,13 +14,19 @@
 
 #define SUBSYSTEM "heap"
 
-enum { SPARE = 8 }; /* processes that may be created before the next ones are ready */
+enum {
+	SPARE = 8,    /* processes that may be created before the next ones are ready */
+	BATCH = 4096, /* blocks */
+};
 
 struct heap_slots {
 	size_t blocks;
 	int heaps, ledgers, spare; /* maps */
-	size_t ready;              /* in `spare` */
-	bool used[HEAP_SLOTS];
+	bool keep_ready;
+	size_t ready;         /* in `spare` */
+	int fds[HEAP_SLOTS];  /* of the ledgers; -1: there is none */
+	u64 keys[BATCH];
+	struct heap_block values[BATCH];
 };
 
 struct heap_slots *heap_slots_new(struct kernel *kernel, size_t blocks)
@@ -30,6 +36,7 @@ struct heap_slots *heap_slots_new(struct kernel *kernel, size_t blocks)
 	if (!slots)
 		return NULL;
 	slots->blocks = blocks;
+	memset(slots->fds, 0xff, sizeof(slots->fds));
 	slots->heaps = kernel_map_fd(kernel, "heaps");
 	slots->ledgers = kernel_map_fd(kernel, "ledgers");
 	slots->spare = kernel_map_fd(kernel, "spare_slots");
@@ -40,11 +47,13 @@ void heap_slots_free(struct heap_slots *slots)
 {
 	if (!slots)
 		return;
-	heap_slots_empty(slots);
+	for (u32 slot = 0; slot < HEAP_SLOTS; slot++)
+		if (slots->fds[slot] >= 0)
+			close(slots->fds[slot]);
 	free(slots);
 }
 
-static int put_ledger(struct heap_slots *slots, u32 slot)
+static int make_ledger(struct heap_slots *slots, u32 slot)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_NO_PREALLOC);
 	int fd = bpf_map_create(BPF_MAP_TYPE_HASH, "ledger", sizeof(u64), sizeof(struct heap_block), (u32)slots->blocks, &options);
@@ -53,7 +62,10 @@ static int put_ledger(struct heap_slots *slots, u32 slot)
 	if (fd < 0)
 		return fd;
 	err = bpf_map_update_elem(slots->ledgers, &slot, &fd, BPF_ANY);
-	close(fd); /* it stays as long as it is in the slot */
+	if (err)
+		close(fd);
+	else
+		slots->fds[slot] = fd;
 	return err;
 }
 
@@ -63,32 +75,75 @@ static u32 make(struct heap_slots *slots)
 	u32 slot = 1;
 	int err;
 
-	while (slot < HEAP_SLOTS && slots->used[slot])
+	while (slot < HEAP_SLOTS && slots->fds[slot] >= 0)
 		slot++;
 	if (slot == HEAP_SLOTS)
 		return 0;
-	err = put_ledger(slots, slot);
-	if (err) {
-		log_warning(SUBSYSTEM, "no room for the blocks of another process: %s", strerror(-err));
-		return 0;
-	}
-	slots->used[slot] = true;
-	return slot;
+	err = make_ledger(slots, slot);
+	if (!err)
+		return slot;
+	log_warning(SUBSYSTEM, "no room for the blocks of another process: %s", strerror(-err));
+	return 0;
 }
 
-void heap_slots_fill(struct heap_slots *slots)
+static void drop(struct heap_slots *slots, u32 slot)
 {
-	while (slots->ready < SPARE) {
-		u32 slot = make(slots);
+	bpf_map_delete_elem(slots->ledgers, &slot);
+	close(slots->fds[slot]);
+	slots->fds[slot] = -1;
+}
 
-		if (!slot)
-			return;
-		if (bpf_map_update_elem(slots->spare, NULL, &slot, BPF_ANY)) {
-			heap_slots_give_back(slots, slot);
-			return;
-		}
-		slots->ready++;
+static bool make_ready(struct heap_slots *slots, u32 slot)
+{
+	if (bpf_map_update_elem(slots->spare, NULL, &slot, BPF_ANY))
+		return false;
+	slots->ready++;
+	return true;
+}
+
+/* Much less work than another one would be. */
+static bool clear(struct heap_slots *slots, int fd)
+{
+	u32 at, count;
+	int err;
+
+	for (void *from = NULL;; from = &at) {
+		count = BATCH;
+		err = bpf_map_lookup_and_delete_batch(fd, from, &at, slots->keys, slots->values, &count, NULL);
+		if (err)
+			return err == -ENOENT;
 	}
+}
+
+void heap_slots_keep_ready(struct heap_slots *slots, bool keep)
+{
+	slots->keep_ready = keep;
+}
+
+bool heap_slots_step(struct heap_slots *slots)
+{
+	u32 slot;
+
+	if (slots->keep_ready && slots->ready < SPARE) {
+		slot = make(slots);
+		if (slot && make_ready(slots, slot))
+			return true;
+		if (slot)
+			drop(slots, slot);
+	} else if (!slots->keep_ready && slots->ready > 0) {
+		if (bpf_map_lookup_and_delete_elem(slots->spare, NULL, &slot) == 0) {
+			slots->ready--;
+			drop(slots, slot);
+			return true;
+		}
+		slots->ready = 0;
+	}
+	return false;
+}
+
+size_t heap_slots_ready(const struct heap_slots *slots)
+{
+	return slots->ready;
 }
 
 void heap_slots_taken(struct heap_slots *slots, u32 slot)
@@ -99,19 +154,11 @@ void heap_slots_taken(struct heap_slots *slots, u32 slot)
 
 void heap_slots_give_back(struct heap_slots *slots, u32 slot)
 {
-	if (!slot || slot >= HEAP_SLOTS)
+	if (!slot || slot >= HEAP_SLOTS || slots->fds[slot] < 0)
 		return;
-	bpf_map_delete_elem(slots->ledgers, &slot);
-	slots->used[slot] = false;
-}
-
-void heap_slots_empty(struct heap_slots *slots)
-{
-	u32 slot;
-
-	while (bpf_map_lookup_and_delete_elem(slots->spare, NULL, &slot) == 0)
-		heap_slots_give_back(slots, slot);
-	slots->ready = 0;
+	if (slots->keep_ready && slots->ready < SPARE && clear(slots, slots->fds[slot]) && make_ready(slots, slot))
+		return;
+	drop(slots, slot);
 }
 
 static bool get(struct heap_slots *slots, pid_t tgid, u32 slot, struct process_heap *entry)

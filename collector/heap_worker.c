@@ -14,6 +14,7 @@
 #include <bpf/libbpf.h>
 
 #include "access.h"
+#include "clock.h"
 #include "closer.h"
 #include "heap_probes.h"
 #include "heap_slots.h"
@@ -22,7 +23,8 @@
 
 #define SUBSYSTEM "heap"
 
-enum { EVENTS = 16 };
+enum { EVENTS = 16, MAPPED_MS = 20, READY_FIRST = 2 };
+#define NS_PER_MS 1000000ULL
 
 /* A process that is probed. */
 struct probed {
@@ -32,6 +34,8 @@ struct probed {
 	u32 slot, uid;
 	int pidfd; /* readable when it has ended */
 	struct heap_probes *probes;
+	u64 updated_ns; /* when its files were looked at */
+	bool mapped;    /* others may be mapped since */
 };
 LIST_HEAD(probed_list, probed);
 
@@ -86,9 +90,8 @@ static void end_all(struct heap_worker *worker)
 static void load(struct heap_worker *worker)
 {
 	worker->loaded = heap_programs_load(&worker->programs) == 0;
-	if (worker->loaded)
-		heap_slots_fill(worker->slots);
-	else
+	heap_slots_keep_ready(worker->slots, worker->loaded);
+	if (!worker->loaded)
 		kernel_set_unavailable(worker->kernel, METRICS_OF_HEAP, "the kernel refuses the programs on functions");
 }
 
@@ -96,7 +99,7 @@ static void unload(struct heap_worker *worker)
 {
 	if (!worker->loaded)
 		return;
-	heap_slots_empty(worker->slots);
+	heap_slots_keep_ready(worker->slots, false);
 	heap_programs_unload(&worker->programs);
 	worker->loaded = false;
 	heap_probes_forget_files();
@@ -143,8 +146,13 @@ static bool is_over_limit(const struct heap_worker *worker, u32 uid)
 
 static void update(struct heap_worker *worker, struct probed *process)
 {
-	int err = heap_probes_update(process->probes);
+	int err;
 
+	closer_pause(worker->programs.closer, true);
+	err = heap_probes_update(process->probes);
+	closer_pause(worker->programs.closer, false);
+	process->mapped = false;
+	process->updated_ns = clock_boot_ns();
 	if (err && err != -ESRCH)
 		log_debug(SUBSYSTEM, "process %d: not all is probed: %s", (int)process->tgid, strerror(-err));
 	kernel_heap_armed(worker->kernel)[process->slot] = heap_probes_allocate(process->probes);
@@ -202,7 +210,6 @@ static void on_wanted(struct heap_worker *worker, const struct heap_notice *noti
 	process = add(worker, &with_slot);
 	if (process)
 		update(worker, process);
-	heap_slots_fill(worker->slots);
 }
 
 static void on_unwanted(struct heap_worker *worker, struct probed *process)
@@ -244,9 +251,31 @@ static int on_notice(void *context, void *data, size_t size)
 		on_unwanted(worker, process);
 	else if (notice->type == HEAP_MOVED)
 		on_moved(worker, process);
+	else if (notice->type == HEAP_MAPPED)
+		process->mapped = true;
 	else
 		update(worker, process);
 	return 0;
+}
+
+/*
+ * A program that loads libraries all the time must not keep us from all else, so each is looked at only so often, but at once if it was
+ * not for a while. Returns how many milliseconds are left until the next one is due; -1: there is none.
+ */
+static int update_mapped(struct heap_worker *worker)
+{
+	struct probed *process;
+	int wait_ms = -1;
+
+	LIST_FOREACH(process, &worker->processes, link) {
+		if (!process->mapped)
+			continue;
+		if (clock_boot_ns() - process->updated_ns >= MAPPED_MS * NS_PER_MS)
+			update(worker, process);
+		else
+			wait_ms = MAPPED_MS;
+	}
+	return wait_ms;
 }
 
 /* False: it shall end. */
@@ -264,6 +293,9 @@ static bool obey(struct heap_worker *worker)
 	pthread_mutex_unlock(&orders->mutex);
 	adopt(worker);
 	ring_buffer__consume(worker->notices);
+	/* what is launched now may create processes at once */
+	while (worker->loaded && heap_slots_ready(worker->slots) < READY_FIRST && heap_slots_step(worker->slots))
+		;
 	pthread_mutex_lock(&orders->mutex);
 	if (orders->done != asked && orders->tell)
 		orders->tell(orders->context);
@@ -280,7 +312,12 @@ static void *work(void *context)
 	bool go_on = true;
 
 	while (go_on) {
-		int count = epoll_wait(worker->epoll_fd, events, EVENTS, -1);
+		int wait_ms = update_mapped(worker);
+		int count = epoll_wait(worker->epoll_fd, events, EVENTS, 0);
+
+		/* what is asked of us comes first */
+		if (count == 0 && !heap_slots_step(worker->slots))
+			count = epoll_wait(worker->epoll_fd, events, EVENTS, wait_ms);
 
 		if (count < 0 && errno != EINTR)
 			break;

@@ -18,6 +18,7 @@
 enum {
 	AHEAD_MAX = 64, /* files of one program */
 	SCRIPTS_MAX = 4,
+	OPENED_MAX = 2048, /* mappings of one process that are looked at */
 	LINE_BYTES = PATH_MAX + 256,
 	ENVIRONMENT_BYTES = 128 << 10,
 };
@@ -81,7 +82,7 @@ int process_files_mapped(pid_t pid, process_file_handler handler, void *context)
 	char line[LINE_BYTES], range[64], permissions[8], device[32], path[32];
 	char last_device[32] = "";
 	unsigned long long offset, inode, last_inode = 0;
-	int root, name_at, err = 0;
+	int root, name_at, opened = 0, err = 0;
 	FILE *maps;
 
 	snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
@@ -89,7 +90,7 @@ int process_files_mapped(pid_t pid, process_file_handler handler, void *context)
 	if (!maps)
 		return -ESRCH;
 	root = root_of(pid);
-	while (!err && fgets(line, sizeof(line), maps)) {
+	while (!err && opened < OPENED_MAX && fgets(line, sizeof(line), maps)) {
 		struct stat file;
 		int fd;
 
@@ -102,6 +103,7 @@ int process_files_mapped(pid_t pid, process_file_handler handler, void *context)
 		last_inode = inode;
 		strcpy(last_device, device);
 		line[strcspn(line, "\n")] = '\0';
+		opened++;
 		fd = open_mapping(pid, root, range, line + name_at, inode, &file);
 		if (fd >= 0)
 			err = handler(fd, &file, context);

@@ -172,17 +172,18 @@ class Offspring(Shared):
                 if "link_type" in info and info["link_type"] not in ("iter", "tracing", "raw_tracepoint", "cgroup")}
 
     def act(self, process):
-        """One round, then its action; the pid of its child or heir under the prefix, when that is probed as well."""
+        """Two rounds, then its action. Also returns how to tell that a child has as many probes."""
+        others = self.probes()  # of earlier tests: the kernel takes its time to detach
         reporter = self.follow(process, self.watch("--children", "-p", str(process.pid), pid=process.pid), rounds=2)
-        before = self.probes()
+        count = len(self.probes() - others)
         process.step("action", 1, signal.SIGUSR2)
-        return reporter, before
+        return reporter, lambda: len(self.probes() - others) >= 2 * count
 
     def test_fork(self):
         process = self.blocks("1", "fork")
-        reporter, before = self.act(process)
+        reporter, child_is_probed = self.act(process)
         child = process.fact("c.pid")
-        self.until(lambda: len(self.probes()) >= 2 * len(before), "the child is probed, too")
+        self.until(child_is_probed, "the child is probed, too")
         ledger = self.ledger(process.facts())
         # the child gives back blocks of its parent's, and the parent its own after that, in any order
         self.checkpoint(reporter, process, 3, {COUNT: -ledger[COUNT], BYTES: -ledger[BYTES]}, "c.", child)
