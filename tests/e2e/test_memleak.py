@@ -237,6 +237,27 @@ class TestChildren(Memleak):
         wait_until(lambda: not [i for i in self.shared.fdinfo() if i.get("link_type") == "perf"], "all probes are detached")
 
 
+class TestGap(Memleak):
+    def test_the_collector_is_restarted(self):
+        """The probes are attached anew by the next one."""
+        first = self.collector()
+        target = self.workload("leaky", "wait", "5", "3")
+        target.fact("ready")
+        reporter = self.reporter("-p", str(target.pid), "-i", "0.1", "-m", "task", "--probe", "leaky:leak", socket=first.socket)
+        wait_until(lambda: reporter.status is not None or reporter.task(), "a first row")
+        first.kill(signal.SIGKILL)
+        first.wait()
+        self.collector(socket=first.socket)
+        wait_until(lambda: reporter.events(event="gap"), "the gap is told")
+        rows = len(reporter.task())
+        wait_until(lambda: reporter.status is not None or len(reporter.task()) > rows + 1, "rows after the gap")
+        target.kill(signal.SIGUSR1)
+        self.assertEqual(target.wait(), 0)
+        self.assertEqual(reporter.wait(), 0, reporter.stderr)
+        returns = [r for r in reporter.csv("memleak") if r["ACTION"] == RETURN]
+        self.assertEqual([(r["SIZE_CHANGE"], r["TIMES_CHANGE"]) for r in returns], [("300", "3")] * 5)
+
+
 class TestRefusals(Memleak):
     def refused(self, *args, status, words, **how):
         reporter = self.report(*args, status=status, **how)
