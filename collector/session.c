@@ -249,7 +249,10 @@ static void drop_oldest(struct session *session, enum session_load load, size_t 
 	}
 }
 
-/* Drop the oldest system calls, then samples, and when there are none, the oldest of what else can go, until `size` bytes fit. */
+/*
+ * Drop the oldest system calls, then samples, and when there are none, the oldest of what else can go, until `size`
+ * bytes fit.
+ */
 static void make_room(struct session *session, size_t size)
 {
 	struct queued *entry, *next;

@@ -12,19 +12,11 @@
 #include <bpf/libbpf.h>
 
 #include "clock.h"
+#include "ring_merge.h"
 
 enum {
 	SLOTS_MIN = 1024,      /* also of CPUs that are not online yet */
 	SLOTS_MAX = 1 << 24,
-	GIVE_BACK_RECORDS = 4096, /* taken records make room for new ones this often at least */
-};
-
-struct cursor {
-	struct stream_ring *ring;
-	const struct syscall_record *records; /* of this ring */
-	u64 at, end; /* the next one to take, and up to where */
-	u64 next_ns; /* of that one */
-	u64 given_back;
 };
 
 struct stream {
@@ -33,9 +25,7 @@ struct stream {
 	struct stream_ring *rings;
 	struct syscall_record *records;
 	size_t rings_bytes, records_bytes;
-	struct cursor *cursors;
-	struct cursor **heap; /* those with records to take, the oldest first */
-	size_t heap_count;
+	struct ring_merge *merge;
 };
 
 /* Numbers of CPUs in a list such as 0-3,8. Without one all count. */
@@ -95,8 +85,7 @@ static int map_rings(struct stream *stream, u64 slots, const bool *online, size_
 
 		ring->slots = ring->limit = online[cpu] ? slots : SLOTS_MIN;
 		ring->first = first;
-		stream->cursors[cpu].ring = ring;
-		stream->cursors[cpu].records = stream->records + first;
+		ring_merge_set(stream->merge, cpu, ring, stream->records + first);
 		first += ring->slots;
 	}
 	return 0;
@@ -119,10 +108,9 @@ int stream_open(struct stream **out, size_t bytes)
 	stream->rings = MAP_FAILED;
 	stream->records = MAP_FAILED;
 	stream->cpu_count = (unsigned int)cpu_count;
-	stream->cursors = calloc(stream->cpu_count, sizeof(*stream->cursors));
-	stream->heap = calloc(stream->cpu_count, sizeof(struct cursor *));
+	stream->merge = ring_merge_new(stream->cpu_count);
 	online = calloc(stream->cpu_count, sizeof(*online));
-	if (!stream->cursors || !stream->heap || !online)
+	if (!stream->merge || !online)
 		goto out;
 	online_count = read_online(online, stream->cpu_count);
 	while (slots < SLOTS_MAX && 2 * slots * sizeof(struct syscall_record) * online_count <= bytes)
@@ -149,8 +137,7 @@ void stream_close(struct stream *stream)
 		close(stream->rings_fd);
 	if (stream->records_fd >= 0)
 		close(stream->records_fd);
-	free(stream->cursors);
-	free(stream->heap);
+	ring_merge_free(stream->merge);
 	free(stream);
 }
 
@@ -164,89 +151,7 @@ int stream_records_fd(const struct stream *stream)
 	return stream->records_fd;
 }
 
-static const struct syscall_record *record_at(const struct cursor *cursor)
-{
-	return &cursor->records[cursor->at & (cursor->ring->slots - 1)];
-}
-
-static void give_back(struct cursor *cursor)
-{
-	__atomic_store_n(&cursor->ring->tail, cursor->at, __ATOMIC_RELEASE);
-	cursor->given_back = cursor->at;
-}
-
-static void sift_down(struct stream *stream, size_t i)
-{
-	struct cursor **heap = stream->heap, *moving = heap[i];
-
-	for (size_t child; (child = 2 * i + 1) < stream->heap_count; i = child) {
-		if (child + 1 < stream->heap_count && heap[child + 1]->next_ns < heap[child]->next_ns)
-			child++;
-		if (heap[child]->next_ns >= moving->next_ns)
-			break;
-		heap[i] = heap[child];
-	}
-	heap[i] = moving;
-}
-
-static void build_heap(struct stream *stream, u64 now_ns)
-{
-	stream->heap_count = 0;
-	for (unsigned int cpu = 0; cpu < stream->cpu_count; cpu++) {
-		struct cursor *cursor = &stream->cursors[cpu];
-
-		cursor->end = __atomic_load_n(&cursor->ring->head, __ATOMIC_ACQUIRE);
-		if (cursor->at == cursor->end)
-			continue;
-		cursor->next_ns = record_at(cursor)->time_ns;
-		if (cursor->next_ns <= now_ns)
-			stream->heap[stream->heap_count++] = cursor;
-	}
-	for (size_t i = stream->heap_count / 2; i-- > 0;)
-		sift_down(stream, i);
-}
-
-/* The time up to which the oldest ring can be read on before it is another's turn. */
-static u64 turn_ends(const struct stream *stream, u64 now_ns)
-{
-	u64 ends = now_ns;
-
-	for (size_t i = 1; i < 3 && i < stream->heap_count; i++)
-		if (stream->heap[i]->next_ns < ends)
-			ends = stream->heap[i]->next_ns;
-	return ends;
-}
-
-/*
- * The clock is read before the heads: whatever a thread did before a record that is older than `now_ns` has been published
- * by then, on whichever CPU, so it is handed over first.
- */
 size_t stream_read(struct stream *stream, size_t most, stream_handler handler, void *context)
 {
-	u64 now_ns = clock_boot_ns();
-	size_t taken = 0;
-
-	build_heap(stream, now_ns);
-	while (stream->heap_count && taken < most) {
-		struct cursor *cursor = stream->heap[0];
-		u64 ends_ns = turn_ends(stream, now_ns);
-
-		do {
-			handler(record_at(cursor), context);
-			taken++;
-			if (++cursor->at - cursor->given_back >= GIVE_BACK_RECORDS)
-				give_back(cursor);
-			if (cursor->at == cursor->end)
-				break;
-			cursor->next_ns = record_at(cursor)->time_ns;
-		} while (cursor->next_ns <= ends_ns && taken < most);
-		if (cursor->at == cursor->end || cursor->next_ns > now_ns)
-			stream->heap[0] = stream->heap[--stream->heap_count];
-		if (stream->heap_count)
-			sift_down(stream, 0);
-	}
-	for (unsigned int cpu = 0; cpu < stream->cpu_count; cpu++)
-		if (stream->cursors[cpu].given_back != stream->cursors[cpu].at)
-			give_back(&stream->cursors[cpu]);
-	return taken;
+	return ring_merge_read(stream->merge, clock_boot_ns(), most, handler, context);
 }

@@ -24,8 +24,8 @@ int stream_rings_fd(const struct stream *stream);
 int stream_records_fd(const struct stream *stream);
 
 /**
- * Hand over at most `most` of the records that were written before this moment. A thread's records keep their order, from one
- * call to the next too. Returns how many there were.
+ * Hand over at most `most` of the records that were written before this moment. A thread's records keep their order,
+ * from one call to the next too. Returns how many there were.
  */
 size_t stream_read(struct stream *stream, size_t most, stream_handler handler, void *context);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * System calls on their way from the kernel side to the feeds that want them. Nobody is woken up for one: they are fetched at
- * short intervals, and before anything is sent that must come after them.
+ * System calls on their way from the kernel side to the feeds that want them. Nobody is woken up for one: they are
+ * fetched at short intervals, and before anything is sent that must come after them.
  */
 #ifndef TASKMON_STREAMS_H
 #define TASKMON_STREAMS_H
@@ -17,14 +17,16 @@ struct streams;
 struct streams *streams_new(struct kernel *kernel);
 void streams_free(struct streams *streams);
 
-/** The feeds that there are; those that want system calls get them from now on. Returns 0 or -ENOMEM: nobody gets any. */
+/**
+ * The feeds that there are; those that want system calls get them from now on. Returns 0 or -ENOMEM: nobody gets any.
+ */
 int streams_set_feeds(struct streams *streams, struct feed *const *feeds, size_t count);
 /** Does any? */
 bool streams_wanted(const struct streams *streams);
 
 /**
- * Send a part of what there is. Nothing is fetched while all who want it are behind: it waits in the kernel's memory, where there
- * is more room. Returns whether there may be more to send at once.
+ * Send a part of what there is. Nothing is fetched while all who want it are behind: it waits in the kernel's memory,
+ * where there is more room. Returns whether there may be more to send at once.
  */
 bool streams_poll(struct streams *streams);
 

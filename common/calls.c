@@ -11,7 +11,8 @@ enum {
 	CALL_COMPAT = 2,
 	CALL_NUMBER_SHIFT = 2,
 };
-_Static_assert((int)CALL_LEAVE == (int)SYSCALL_LEAVE && (int)CALL_COMPAT == (int)SYSCALL_COMPAT, "flags go to the wire as they are");
+_Static_assert((int)CALL_LEAVE == (int)SYSCALL_LEAVE && (int)CALL_COMPAT == (int)SYSCALL_COMPAT,
+	       "flags go to the wire as they are");
 
 struct calls_builder {
 	Taskmon__Syscalls message;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The columns of the message Syscalls: system calls in the order of their times, with the threads that made them told once a frame.
+ * The columns of the message Syscalls: system calls in the order of their times, with the threads that made them told
+ * once a frame.
  */
 #ifndef TASKMON_CALLS_H
 #define TASKMON_CALLS_H
@@ -40,7 +41,10 @@ struct call {
 	bool compat;      /* of the 32-bit kind */
 };
 
-/** Check a message and read its calls into `calls`, room for CALLS_MAX. Returns how many, or -EPROTO if it contradicts itself. */
+/**
+ * Check a message and read its calls into `calls`, room for CALLS_MAX. Returns how many, or -EPROTO if it contradicts
+ * itself.
+ */
 int calls_read(const Taskmon__Syscalls *message, struct call *calls);
 
 #endif

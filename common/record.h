@@ -185,8 +185,8 @@ struct syscall_record {
 };
 
 /**
- * The stream of system calls has a ring of records per CPU, in two arrays that the collector maps: nothing is locked, and
- * nobody is woken up. On a CPU programs do not interrupt each other, so each ring has one writer at a time.
+ * The stream of system calls has a ring of records per CPU, in two arrays that the collector maps: nothing is locked,
+ * and nobody is woken up. On a CPU programs do not interrupt each other, so each ring has one writer at a time.
  */
 struct stream_ring {
 	u64 head;  /* records written; the programs on that CPU set it */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
- * What is behind the figures of tests/bench/syscall: programs on every system call that do nothing, or write a record of 64
- * bytes into a BPF ring buffer and nothing else.
+ * What is behind the figures of tests/bench/syscall: programs on every system call that do nothing, or write a record
+ * of 64 bytes into a BPF ring buffer and nothing else.
  */
 #include "kernel_types.h"
 

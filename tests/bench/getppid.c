@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * getppid COUNT [PER_SECOND]: calls getppid COUNT times, at full speed or at most so many times a second (in portions of a
- * millisecond's worth), and prints ns=... (per call, by the clock) and cpu_ns=... (per call, by its own CPU time) on stderr.
+ * getppid COUNT [PER_SECOND]: calls getppid COUNT times, at full speed or at most so many times a second (in portions
+ * of a millisecond's worth), and prints ns=... (per call, by the clock) and cpu_ns=... (per call, by its own CPU
+ * time) on stderr.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,17 +4,17 @@
  * calls compat COUNT
  * calls script
  *
- * Known system calls. loop: on each SIGUSR1 thread N (from 1, the main thread) makes COUNT * N getppid at full speed, each
- * with N as its first argument. At the end of a round each thread but the main one waits for the next, in sigwaitinfo(); the
- * main thread waits for them in the same way, so that a round of the main thread is: leave rt_sigtimedwait, a
- * tgkill and an rt_sigtimedwait per other thread, its calls, and enter rt_sigtimedwait. Nothing is printed after the ids;
- * SIGTERM ends it.
+ * Known system calls. loop: on each SIGUSR1 thread N (from 1, the main thread) makes COUNT * N getppid at full speed,
+ * each with N as its first argument. At the end of a round each thread but the main one waits for the next, in
+ * sigwaitinfo(); the main thread waits for them in the same way, so that a round of the main thread is: leave
+ * rt_sigtimedwait, a tgkill and an rt_sigtimedwait per other thread, its calls, and enter rt_sigtimedwait. Nothing is
+ * printed after the ids; SIGTERM ends it.
  *
- * compat: the same with one thread and 32-bit calls (int 0x80) of getppid, number 64 there, from 64-bit code, with 0x87654321 as
- * the first argument.
+ * compat: the same with one thread and 32-bit calls (int 0x80) of getppid, number 64 there, from 64-bit code, with
+ * 0x87654321 as the first argument.
  *
- * script: once and without waiting a fixed series of calls of many kinds: failing ones, numbers that do not exist, 64-bit
- * arguments, a handled signal, a thread, two children.
+ * script: once and without waiting a fixed series of calls of many kinds: failing ones, numbers that do not exist,
+ * 64-bit arguments, a handled signal, a thread, two children.
  *
  *   pid=PID
  *   tid.N=TID    one line per thread
