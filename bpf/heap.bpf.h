@@ -131,7 +131,6 @@ static __noinline __attribute__((unused)) void fork_heap(struct task_struct *par
 	copy.epoch = old->epoch;
 	copy.heap = heap;
 	bpf_for_each_map_elem(ledger, copy_block, &copy, 0);
-	heap_armed[heap->slot & (HEAP_SLOTS - 1)] = heap_armed[old_slot & (HEAP_SLOTS - 1)];
 	if (heap->times < old->times)
 		add_loss(heap->watches, LOSS_HEAP_FULL, old->times - heap->times);
 }
@@ -140,12 +139,15 @@ static __noinline __attribute__((unused)) void fork_heap(struct task_struct *par
 static __noinline __attribute__((unused)) void exec_heap(struct task_struct *task, bool was_other_thread)
 {
 	struct process_heap *heap;
+	u32 *armed;
 
 	if (!settings.heaped)
 		return;
 	heap = heap_of(task);
 	if (!heap)
 		return;
+	armed = &heap_armed[heap->slot & (HEAP_SLOTS - 1)];
+	*armed = *armed == HEAP_ARMED_AHEAD ? HEAP_ARMED : HEAP_UNARMED;
 	heap->epoch = bpf_ktime_get_boot_ns();
 	heap->size = 0;
 	heap->times = 0;

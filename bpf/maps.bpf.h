@@ -402,7 +402,7 @@ struct {
 	__type(value, struct heap_thread);
 } heap_threads SEC(".maps") __weak;
 
-/* Per slot: the process has functions of the family, and they are probed. */
+/* enum heap_armed per slot: what has no probes has no figures. */
 u32 heap_armed[HEAP_SLOTS] __weak;
 
 struct watch_settings settings __weak;

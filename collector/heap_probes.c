@@ -81,6 +81,7 @@ struct heap_probes {
 	pid_t tgid, tid;
 	struct heap_programs *programs;
 	bool allocate, incomplete;
+	bool seen_ahead, ahead; /* of a mapped file; of a program that is about to be executed */
 	size_t seen_count, file_count;
 	struct identity seen[FILES_MAX];
 	struct probed_file *files[PROBED_MAX];
@@ -302,20 +303,26 @@ static int probe_file(struct heap_probes *probes, int fd, const struct stat *sta
 	return err == -ESRCH ? err : 0;
 }
 
-static int handle_ahead(int fd, const struct stat *file, void *context)
+static int handle_ahead(int fd, const struct stat *file, bool code, void *context)
 {
 	struct heap_probes *probes = context;
 
+	(void)code;
+	probes->seen_ahead = true;
 	if (is_new(probes, file))
 		return probe_file(probes, fd, file);
 	close(fd);
 	return 0;
 }
 
-/* What a mapped program needs will be mapped, too, if it is about to be started: a launched command has its program mapped. */
-static int handle_mapped(int fd, const struct stat *file, void *context)
+/*
+ * What a mapped program needs will be mapped, too. Its process is about to execute it if it is mapped for nothing: a command that a
+ * reporter launches does that (reporter/launch.c).
+ */
+static int handle_mapped(int fd, const struct stat *file, bool code, void *context)
 {
 	struct heap_probes *probes = context;
+	size_t probed_before = probes->file_count;
 	int ahead, err;
 
 	if (!is_new(probes, file)) {
@@ -324,8 +331,11 @@ static int handle_mapped(int fd, const struct stat *file, void *context)
 	}
 	ahead = dup(fd);
 	err = probe_file(probes, fd, file);
+	probes->seen_ahead = false;
 	if (!err && ahead >= 0)
 		err = process_files_ahead(probes->tid, ahead, handle_ahead, probes);
+	if (!code)
+		probes->ahead |= probes->seen_ahead || probes->file_count > probed_before;
 	if (ahead >= 0)
 		close(ahead);
 	return err;
@@ -376,7 +386,12 @@ int heap_probes_move(struct heap_probes *probes)
 	return err;
 }
 
-bool heap_probes_allocate(const struct heap_probes *probes)
+enum heap_armed heap_probes_armed(const struct heap_probes *probes)
 {
-	return probes->allocate;
+	return !probes->allocate ? HEAP_UNARMED : probes->ahead ? HEAP_ARMED_AHEAD : HEAP_ARMED;
+}
+
+void heap_probes_executed(struct heap_probes *probes)
+{
+	probes->ahead = false;
 }

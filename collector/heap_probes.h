@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "record.h"
+
 struct closer;
 struct heap_probes;
 
@@ -34,8 +36,10 @@ void heap_probes_free(struct heap_probes *probes);
 int heap_probes_update(struct heap_probes *probes);
 /** The thread that they were attached to has gone: attach them to another one. */
 int heap_probes_move(struct heap_probes *probes);
-/** Is a function that allocates among them? */
-bool heap_probes_allocate(const struct heap_probes *probes);
+/** Are there functions that allocate among them, and those of a program that is about to be executed? */
+enum heap_armed heap_probes_armed(const struct heap_probes *probes);
+/** The process has executed a program. */
+void heap_probes_executed(struct heap_probes *probes);
 
 /** Forget what is known of files. */
 void heap_probes_forget_files(void);

@@ -155,7 +155,7 @@ static void update(struct heap_worker *worker, struct probed *process)
 	process->updated_ns = clock_boot_ns();
 	if (err && err != -ESRCH)
 		log_debug(SUBSYSTEM, "process %d: not all is probed: %s", (int)process->tgid, strerror(-err));
-	kernel_heap_armed(worker->kernel)[process->slot] = heap_probes_allocate(process->probes);
+	kernel_heap_armed(worker->kernel)[process->slot] = heap_probes_armed(process->probes);
 }
 
 static struct probed *add(struct heap_worker *worker, const struct heap_notice *notice)
@@ -227,6 +227,12 @@ static void on_moved(struct heap_worker *worker, struct probed *process)
 	update(worker, process);
 }
 
+static void on_exec(struct heap_worker *worker, struct probed *process)
+{
+	heap_probes_executed(process->probes);
+	update(worker, process);
+}
+
 static int on_notice(void *context, void *data, size_t size)
 {
 	struct heap_worker *worker = context;
@@ -254,7 +260,7 @@ static int on_notice(void *context, void *data, size_t size)
 	else if (notice->type == HEAP_MAPPED)
 		process->mapped = true;
 	else
-		update(worker, process);
+		on_exec(worker, process);
 	return 0;
 }
 

@@ -23,6 +23,12 @@ enum {
 	ENVIRONMENT_BYTES = 128 << 10,
 };
 
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
 /* --- opening */
 
 /* Nothing is opened for reading before it is known to be a regular file: to open others can have effects. */
@@ -77,11 +83,28 @@ static int open_mapping(pid_t pid, int root, const char *range, const char *name
 	return fd;
 }
 
+/* Mappings of one file, which follow each other. */
+struct mapped_file {
+	char device[32];
+	unsigned long long inode;
+	bool code;
+	int fd;
+	struct stat stat;
+};
+
+static int hand_over(struct mapped_file *file, process_file_handler handler, void *context)
+{
+	int fd = file->fd;
+
+	file->fd = -1;
+	return fd < 0 ? 0 : handler(fd, &file->stat, file->code, context);
+}
+
 int process_files_mapped(pid_t pid, process_file_handler handler, void *context)
 {
 	char line[LINE_BYTES], range[64], permissions[8], device[32], path[32];
-	char last_device[32] = "";
-	unsigned long long offset, inode, last_inode = 0;
+	struct mapped_file file = { .fd = -1 };
+	unsigned long long offset, inode;
 	int root, name_at, opened = 0, err = 0;
 	FILE *maps;
 
@@ -91,26 +114,27 @@ int process_files_mapped(pid_t pid, process_file_handler handler, void *context)
 		return -ESRCH;
 	root = root_of(pid);
 	while (!err && opened < OPENED_MAX && fgets(line, sizeof(line), maps)) {
-		struct stat file;
-		int fd;
-
 		name_at = 0;
 		if (sscanf(line, "%63s %7s %llx %31s %llu %n", range, permissions, &offset, device, &inode, &name_at) < 5 || !inode ||
-		    !name_at || line[name_at] != '/' || (offset != 0 && permissions[2] != 'x'))
+		    !name_at || line[name_at] != '/')
 			continue;
-		if (inode == last_inode && strcmp(device, last_device) == 0)
-			continue; /* another part of the same file */
-		last_inode = inode;
-		strcpy(last_device, device);
+		if (inode != file.inode || strcmp(device, file.device) != 0) {
+			err = hand_over(&file, handler, context);
+			file = (struct mapped_file){ .fd = -1, .inode = inode };
+			strcpy(file.device, device);
+		}
+		file.code |= permissions[2] == 'x';
+		if (file.fd >= 0 || (offset != 0 && permissions[2] != 'x'))
+			continue;
 		line[strcspn(line, "\n")] = '\0';
 		opened++;
-		fd = open_mapping(pid, root, range, line + name_at, inode, &file);
-		if (fd >= 0)
-			err = handler(fd, &file, context);
+		file.fd = open_mapping(pid, root, range, line + name_at, inode, &file.stat);
 	}
+	if (!err)
+		err = hand_over(&file, handler, context);
+	close_fd(file.fd);
 	fclose(maps);
-	if (root >= 0)
-		close(root);
+	close_fd(root);
 	return err;
 }
 
@@ -180,7 +204,7 @@ static int add_file(struct ahead *ahead, int fd, const struct stat *file)
 	err = add_needs(ahead, fd);
 	if (err)
 		close(fd);
-	return err ? err : ahead->handler(fd, file, ahead->context);
+	return err ? err : ahead->handler(fd, file, true, ahead->context);
 }
 
 static int add_path(struct ahead *ahead, const char *path)
@@ -290,12 +314,6 @@ static bool is_program(int fd)
 	has_loader = elf_file_interpreter(file) != NULL;
 	elf_file_close(file);
 	return has_loader;
-}
-
-static void close_fd(int fd)
-{
-	if (fd >= 0)
-		close(fd);
 }
 
 static int open_program(int root, int fd, struct stat *file)

@@ -380,6 +380,13 @@ enum {
 	HEAP_COPY_MAX = 65536, /* blocks that a forked child can inherit: they are copied while the parent waits */
 };
 
+/** How much is known of a heap. */
+enum heap_armed {
+	HEAP_UNARMED,     /* nothing is attached yet, or there is nothing to attach to */
+	HEAP_ARMED,       /* all functions are probed */
+	HEAP_ARMED_AHEAD, /* those of the program that it will execute, too */
+};
+
 /** What the arguments of a function mean. */
 enum heap_call {
 	HEAP_MALLOC,       /* (size) */

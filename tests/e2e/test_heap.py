@@ -120,7 +120,7 @@ class Allocators(Shared):
     @needs_file(TCMALLOC, "needs tcmalloc")
     @needs_tool("env")
     def test_tcmalloc_preloaded(self):
-        self.follow(self.blocks(prefix=("/usr/bin/env", f"LD_PRELOAD={TCMALLOC}")))
+        self.follow(self.blocks(prefix=(shutil.which("env"), f"LD_PRELOAD={TCMALLOC}")))
 
 
 class Launched(Shared):
@@ -261,7 +261,7 @@ class Offspring(Shared):
     @needs_tool("setarch")
     def test_same_addresses(self):
         """Two processes that get the same addresses, in different rounds."""
-        first, second = (self.blocks("1", prefix=("/usr/bin/setarch", "-R")) for _ in range(2))
+        first, second = (self.blocks("1", prefix=(shutil.which("setarch"), "-R")) for _ in range(2))
         reporter = self.watch("-p", f"{first.pid},{second.pid}", pid=first.pid)
         self.until(lambda: self.heap(reporter, second.pid), "both are probed")
         for number in (1, 2):
@@ -290,7 +290,7 @@ class Places(Shared):
 
     @needs_tool("ldd")
     def test_chroot(self):
-        process = self.workload("/usr/sbin/chroot", self.closed_room(), program("blocks"), THREADS, user=ROOT)
+        process = self.workload(shutil.which("chroot"), self.closed_room(), program("blocks"), THREADS, user=ROOT)
         process.fact("pid")
         self.follow(process, user=ROOT)
 
@@ -298,7 +298,7 @@ class Places(Shared):
     @needs_tool("unshare")
     def test_mount_namespace(self):
         room, hidden = self.closed_room(), tempfile.mkdtemp(dir=run_dir())
-        process = self.workload("/usr/bin/unshare", "-m", "--propagation", "private", "/bin/sh", "-c",
+        process = self.workload(shutil.which("unshare"), "-m", "--propagation", "private", "/bin/sh", "-c",
                                 f"mount -t tmpfs hidden {hidden} && cp -a {room}/. {hidden}/ && "
                                 f"exec chroot {hidden} {program('blocks')} {THREADS}", user=ROOT)
         process.fact("pid")
