@@ -2,9 +2,10 @@
 /*
  * Probed functions: a record at each call and each return, with what its thread has added to the heap in between.
  *
- * To show returns the kernel puts the address of a trampoline in place of the return address, and keeps a list of open calls per thread. Here is a list
- * beside that one, with the same rules for what has been left by longjmp() or an exception (kernel/events/uprobes.c: prepare_uretprobe(),
- * handle_trampoline(); arch/x86/kernel/uprobes.c: arch_uretprobe_is_alive()).
+ * To show returns the kernel puts the address of a trampoline in place of the return address, and keeps a list of open
+ * calls per thread. Here is a list beside that one, with the same rules for what has been left by longjmp() or an
+ * exception (kernel/events/uprobes.c: prepare_uretprobe(), handle_trampoline(); arch/x86/kernel/uprobes.c:
+ * arch_uretprobe_is_alive()).
  */
 #include "watch.bpf.h"
 #include "heap.bpf.h"
@@ -131,13 +132,17 @@ static __always_inline void search_calls(struct call_search *search)
 	bpf_loop(PROBE_CALLS_MAX, visit_call, search, 0);
 }
 
-/* From the end of the list: calls that have returned, or have been left without that, as their part of the stack is used again. */
+/*
+ * From the end of the list: calls that have returned, or have been left without that, as their part of the stack is
+ * used again.
+ */
 static long drop_call(u32 i, struct call_search *search)
 {
 	u32 open_calls = search->thread->open_calls;
 	struct probe_call *call = call_at(search->thread, open_calls - 1);
 
-	if (open_calls == 0 || (call->slot != PROBE_NO_SLOT && call->sp >= search->sp && !(search->anew && call->sp == search->sp)))
+	if (open_calls == 0 ||
+	    (call->slot != PROBE_NO_SLOT && call->sp >= search->sp && !(search->anew && call->sp == search->sp)))
 		return 1;
 	search->thread->open_calls = open_calls - 1;
 	return 0;
@@ -149,8 +154,8 @@ static __always_inline void drop_calls(struct call_search *search)
 }
 
 /* Returns how deep it is, 0 if its return will not be seen. */
-static __always_inline u32 begin_call(struct probe_thread *thread, struct task_struct *task, const struct user_regs *regs, u32 slot,
-				      const struct heap_state *heap)
+static __always_inline u32 begin_call(struct probe_thread *thread, struct task_struct *task,
+				      const struct user_regs *regs, u32 slot, const struct heap_state *heap)
 {
 	struct call_search search = { .thread = thread, .sp = regs->sp, .address = regs->ip, .slot = slot };
 	struct probe_call *call;
@@ -183,8 +188,8 @@ static __always_inline void send(void *record)
 	bpf_ringbuf_submit(record, waiting == 0 || waiting >= WAKE_UP_BYTES ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
 }
 
-static __always_inline void begin_hit(struct probe_hit *hit, struct task_struct *task, u32 slot, u64 watches, const struct heap_state *heap,
-				      u32 flags)
+static __always_inline void begin_hit(struct probe_hit *hit, struct task_struct *task, u32 slot, u64 watches,
+				      const struct heap_state *heap, u32 flags)
 {
 	__builtin_memset(hit, 0, sizeof(*hit));
 	hit->type = RECORD_PROBE;
@@ -221,11 +226,12 @@ static __always_inline bool argument_at(const struct arguments *arguments, u32 p
 		*value = arguments->registers[place];
 		return true;
 	}
-	return bpf_probe_read_user(value, sizeof(*value), (void *)(arguments->sp + 8 * (1 + place - PROBE_REGISTERS))) == 0;
+	return bpf_probe_read_user(value, sizeof(*value),
+				   (void *)(arguments->sp + 8 * (1 + place - PROBE_REGISTERS))) == 0;
 }
 
-static __always_inline void read_arguments(struct probe_hit *hit, const struct probe_spec *spec, const struct arguments *arguments,
-					   struct probe_texts *texts)
+static __always_inline void read_arguments(struct probe_hit *hit, const struct probe_spec *spec,
+					   const struct arguments *arguments, struct probe_texts *texts)
 {
 	for (u32 i = 0; i < PROBE_ARGUMENTS_MAX; i++) {
 		const struct probe_argument *argument = &spec->arguments[i];
@@ -353,8 +359,9 @@ int probe_return(struct user_regs *regs)
 }
 
 /*
- * Texts that a program points to may not be in memory yet, and only a program that may sleep can have them brought in: the one that reads them is not
- * allowed to, because it looks at other tasks. This one is attached so that it runs before.
+ * Texts that a program points to may not be in memory yet, and only a program that may sleep can have them brought in:
+ * the one that reads them is not allowed to, because it looks at other tasks. This one is attached so that it runs
+ * before.
  */
 SEC("uprobe.s")
 int probe_touch(struct user_regs *regs)

@@ -7,7 +7,7 @@
 
 enum {
 	ROWS = 256,
-	CELLS = 1024,         /* of arguments, numbers and texts each */
+	CELLS = 1024, /* of arguments, numbers and texts each */
 	TEXT_BYTES = 128 << 10,
 };
 
@@ -101,7 +101,8 @@ static bool is_full(const struct hits *hits)
 	       CELLS - hits->message.n_texts < DECLARED_MAX || TEXT_BYTES - hits->text_bytes < DECLARED_TEXTS_BYTES;
 }
 
-int hits_add(struct hits *hits, const struct probe_hit *hit, size_t size, u32 probe, const struct declaration *declaration)
+int hits_add(struct hits *hits, const struct probe_hit *hit, size_t size, u32 probe,
+	     const struct declaration *declaration)
 {
 	Taskmon__ProbeHits *message = &hits->message;
 	size_t row = message->count;

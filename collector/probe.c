@@ -13,7 +13,8 @@
 #include "probe_hooks.h"
 
 _Static_assert((int)DECLARED_MAX == (int)PROBE_ARGUMENTS_MAX && (int)DECLARED_REGISTERS == (int)PROBE_REGISTERS &&
-		       (int)DECLARED_TEXTS_BYTES == (int)PROBE_TEXTS_BYTES && (int)DECLARED_TEXT_MAX < (int)PROBE_TEXT_MAX,
+		       (int)DECLARED_TEXTS_BYTES == (int)PROBE_TEXTS_BYTES &&
+		       (int)DECLARED_TEXT_MAX < (int)PROBE_TEXT_MAX,
 	       "what can be declared can be captured");
 
 struct slot {
@@ -34,7 +35,7 @@ struct target_key {
 /* A function in one process. */
 struct target {
 	struct target_key key;
-	u64 watches; /* that want it there */
+	u64 watches;             /* that want it there */
 	struct probe_link *link; /* NULL: attaching it has failed */
 	UT_hash_handle hh;
 };
@@ -44,8 +45,8 @@ struct target {
 
 struct user {
 	uid_t uid;
-	size_t count;   /* of probes */
-	u64 window_ns;  /* when it began in which files were read for so long: */
+	size_t count;  /* of probes */
+	u64 window_ns; /* when it began in which files were read for so long: */
 	u64 reading_ns;
 	UT_hash_handle hh;
 };
@@ -85,8 +86,9 @@ void probes_free(struct probes *probes)
 	if (!probes)
 		return;
 	HASH_ITER(hh, probes->targets, target, next)
-		drop_target(probes, target);
-	HASH_ITER(hh, probes->users, user, after) {
+	drop_target(probes, target);
+	HASH_ITER(hh, probes->users, user, after)
+	{
 		HASH_DEL(probes->users, user);
 		free(user);
 	}
@@ -104,7 +106,8 @@ static void forget_users(struct probes *probes, u64 now_ns)
 {
 	struct user *user, *next;
 
-	HASH_ITER(hh, probes->users, user, next) {
+	HASH_ITER(hh, probes->users, user, next)
+	{
 		if (user->count || now_ns - user->window_ns <= READ_WINDOW_NS)
 			continue;
 		HASH_DEL(probes->users, user);
@@ -232,7 +235,8 @@ static int take_slot(struct probes *probes, int fd, u64 offset, const struct dec
 	return 0;
 }
 
-int probes_acquire(struct probes *probes, uid_t uid, int fd, u64 offset, const struct declaration *declaration, u32 *slot)
+int probes_acquire(struct probes *probes, uid_t uid, int fd, u64 offset, const struct declaration *declaration,
+		   u32 *slot)
 {
 	int err = charge(probes, uid);
 
@@ -266,7 +270,8 @@ void probes_set_watches(struct probes *probes, u32 slot, u64 watches)
 		probes->slots[slot].spec.watches = watches;
 		probe_hooks_set(probes->hooks, slot, &probes->slots[slot].spec);
 	}
-	HASH_ITER(hh, probes->targets, target, next) {
+	HASH_ITER(hh, probes->targets, target, next)
+	{
 		if (target->key.slot != slot)
 			continue;
 		target->watches &= watches;
@@ -295,7 +300,8 @@ static int add_target(struct probes *probes, const struct target_key *key, u64 w
 		free(target);
 		return -ENOMEM;
 	}
-	err = probe_hooks_attach(probes->hooks, key->slot, slot->fd, slot->offset, key->tgid, slot->has_texts, &target->link);
+	err = probe_hooks_attach(probes->hooks, key->slot, slot->fd, slot->offset, key->tgid, slot->has_texts,
+				 &target->link);
 	if (err == -ESRCH)
 		drop_target(probes, target);
 	return err;
@@ -318,6 +324,6 @@ void probes_forget_process(struct probes *probes, u32 tgid)
 	struct target *target, *next;
 
 	HASH_ITER(hh, probes->targets, target, next)
-		if (target->key.tgid == tgid)
-			drop_target(probes, target);
+	if (target->key.tgid == tgid)
+		drop_target(probes, target);
 }

@@ -17,7 +17,10 @@
 
 enum { RING_BYTES = 4 << 20 }; /* 16 000 records without texts */
 
-/* In the order in which they are attached: the kernel runs the last first, so texts are brought in before they are read. */
+/*
+ * In the order in which they are attached: the kernel runs the last first, so texts are brought in before they are
+ * read.
+ */
 enum { ON_RETURN, ON_CALL, ON_TEXTS, PROGRAMS };
 
 static const char *const program_names[PROGRAMS] = { "probe_return", "probe_call", "probe_touch" };
@@ -72,7 +75,8 @@ static int load(struct probe_hooks *hooks)
 	if (!err)
 		err = kernel_load_programs(hooks->kernel, program_names, PROGRAMS, 0, hooks->programs);
 	if (err)
-		log_warning(SUBSYSTEM, "the programs on functions were not accepted: %s (-v tells more)", strerror(-err));
+		log_warning(SUBSYSTEM, "the programs on functions were not accepted: %s (-v tells more)",
+			    strerror(-err));
 	return err;
 }
 
@@ -93,7 +97,8 @@ static void destroy(struct probe_hooks *hooks, struct probe_link *link)
 		unload(hooks);
 }
 
-int probe_hooks_attach(struct probe_hooks *hooks, u32 slot, int fd, u64 offset, u32 tgid, bool has_texts, struct probe_link **out)
+int probe_hooks_attach(struct probe_hooks *hooks, u32 slot, int fd, u64 offset, u32 tgid, bool has_texts,
+		       struct probe_link **out)
 {
 	const struct probe_target target = { .tgid = tgid, .slot = slot };
 	struct probe_link *link = malloc(sizeof(*link));

@@ -32,7 +32,8 @@ static const char *label_of(const Taskmon__Probe *probe, char label[LABEL_BYTES]
 	return label;
 }
 
-static int refuse(const struct reading *reading, const Taskmon__Probe *probe, Taskmon__Error__Code code, const char *why)
+static int refuse(const struct reading *reading, const Taskmon__Probe *probe, Taskmon__Error__Code code,
+		  const char *why)
 {
 	char label[LABEL_BYTES];
 
@@ -47,16 +48,20 @@ static int take_files(struct reading *reading)
 
 	for (size_t i = 0; i < subscribe->n_probes; i++) {
 		if (subscribe->probes[i]->file >= SESSION_FILES_MAX)
-			return refuse(reading, subscribe->probes[i], TASKMON__ERROR__CODE__LIMIT, "too many files (at most 8)");
+			return refuse(reading, subscribe->probes[i], TASKMON__ERROR__CODE__LIMIT,
+				      "too many files (at most 8)");
 		if (subscribe->probes[i]->file >= needed)
 			needed = subscribe->probes[i]->file + 1;
 	}
 	reading->fd_count = session_take_files(reading->session, reading->fds, needed);
-	return reading->fd_count == needed ? 0 : refuse(reading, subscribe->probes[subscribe->n_probes - 1], TASKMON__ERROR__CODE__INVALID,
-							"its file did not come with the frame");
+	return reading->fd_count == needed
+		       ? 0
+		       : refuse(reading, subscribe->probes[subscribe->n_probes - 1], TASKMON__ERROR__CODE__INVALID,
+				"its file did not come with the frame");
 }
 
-static int take_slot(struct reading *reading, size_t number, const struct elf_function *function, const struct declaration *declaration)
+static int take_slot(struct reading *reading, size_t number, const struct elf_function *function,
+		     const struct declaration *declaration)
 {
 	const Taskmon__Probe *probe = reading->subscribe->probes[number];
 	struct feed_spec *spec = reading->spec;
@@ -68,18 +73,21 @@ static int take_slot(struct reading *reading, size_t number, const struct elf_fu
 		return refuse(reading, probe, TASKMON__ERROR__CODE__INVALID,
 			      "the symbol is not a function but chooses one when the program starts (an IFUNC)");
 	if (spec->probe_count == FEED_PROBES_MAX)
-		return refuse(reading, probe, TASKMON__ERROR__CODE__LIMIT, "too many functions in one subscription (at most 16)");
+		return refuse(reading, probe, TASKMON__ERROR__CODE__LIMIT,
+			      "too many functions in one subscription (at most 16)");
 	err = probes_acquire(reading->probes, uid, reading->fds[probe->file], function->offset, declaration, &slot);
 	if (err == -EDQUOT)
 		return refuse(reading, probe, TASKMON__ERROR__CODE__LIMIT, "too many probes of one user (at most 32)");
 	if (err == -ENOSPC)
-		return refuse(reading, probe, TASKMON__ERROR__CODE__LIMIT, "all probes are in use by other subscriptions");
+		return refuse(reading, probe, TASKMON__ERROR__CODE__LIMIT,
+			      "all probes are in use by other subscriptions");
 	if (err)
 		return refuse(reading, probe, TASKMON__ERROR__CODE__INTERNAL, strerror(-err));
 	for (size_t i = 0; i < spec->probe_count; i++) {
 		if (spec->probes[i].slot == slot) {
 			probes_release(reading->probes, uid, slot);
-			return refuse(reading, probe, TASKMON__ERROR__CODE__INVALID, "the same function is probed twice");
+			return refuse(reading, probe, TASKMON__ERROR__CODE__INVALID,
+				      "the same function is probed twice");
 		}
 	}
 	spec->probes[spec->probe_count++] = (struct feed_probe){ slot, (u32)number };
@@ -149,14 +157,15 @@ static int read_within_budget(struct reading *reading, u32 number)
 
 	if (err)
 		return refuse(reading, reading->subscribe->probes[0], TASKMON__ERROR__CODE__LIMIT,
-			      err == -EBUSY ? "reading your files has taken too long lately: ask again in 10 s" : "no memory");
+			      err == -EBUSY ? "reading your files has taken too long lately: ask again in 10 s"
+					    : "no memory");
 	err = read_file(reading, number);
 	probes_have_read(reading->probes, uid, clock_boot_ns() - began_ns);
 	return err;
 }
 
-int probe_request_read(struct probes *probes, struct session *session, const Taskmon__Subscribe *subscribe, const struct watch_spec *watch,
-		       struct feed_spec *spec)
+int probe_request_read(struct probes *probes, struct session *session, const Taskmon__Subscribe *subscribe,
+		       const struct watch_spec *watch, struct feed_spec *spec)
 {
 	struct reading reading = { .probes = probes, .session = session, .subscribe = subscribe, .spec = spec };
 	int err;
@@ -165,10 +174,12 @@ int probe_request_read(struct probes *probes, struct session *session, const Tas
 		return 0;
 	spec->probe_user = session_client(session)->uid;
 	if (subscribe->n_probes > PROBES_PER_SUBSCRIPTION)
-		return refuse(&reading, subscribe->probes[0], TASKMON__ERROR__CODE__LIMIT, "too many probes in one subscription (at most 16)");
+		return refuse(&reading, subscribe->probes[0], TASKMON__ERROR__CODE__LIMIT,
+			      "too many probes in one subscription (at most 16)");
 	if (watch->pid_count == 0 || watch->rule_count || watch->name_count)
-		return refuse(&reading, subscribe->probes[0], TASKMON__ERROR__CODE__INVALID,
-			      "functions are probed only in processes that are named by their number, and their children");
+		return refuse(
+			&reading, subscribe->probes[0], TASKMON__ERROR__CODE__INVALID,
+			"functions are probed only in processes that are named by their number, and their children");
 	err = take_files(&reading);
 	for (u32 i = 0; !err && i < reading.fd_count; i++)
 		err = read_within_budget(&reading, i);

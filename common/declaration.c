@@ -81,8 +81,8 @@ static const struct type_word {
 
 /* Fixed columns of memleak.csv and keys of the JSON objects: an argument of that name gets another. */
 static const char *const taken_names[] = {
-	"Ticks", "Size", "Times", "PID", "TID", "FUNC", "ACTION", "DEPTH", "type", "time", "tid", "tgid", "function", "binary", "action", "depth",
-	"size", "times", "size_change", "times_change",
+	"Ticks",  "Size",     "Times",  "PID",    "TID",         "FUNC",         "ACTION", "DEPTH",
+	"type",   "time",     "tgid",   "binary", "size_change", "times_change", "function",
 };
 
 struct parser {
@@ -322,7 +322,8 @@ static int settle_name(struct parser *parser, const struct reading *reading, con
 	return 0;
 }
 
-static int add_argument(struct parser *parser, struct declaration *declaration, const struct reading *reading, size_t *text_bytes)
+static int add_argument(struct parser *parser, struct declaration *declaration, const struct reading *reading,
+			size_t *text_bytes)
 {
 	struct declared_argument *argument = &declaration->arguments[declaration->count];
 	const char *reason = reason_against(reading);
@@ -339,7 +340,8 @@ static int add_argument(struct parser *parser, struct declaration *declaration, 
 	if (!err && argument->kind == DECLARED_TEXT) {
 		*text_bytes += argument->bytes + 1;
 		if (*text_bytes > DECLARED_TEXTS_BYTES)
-			err = refuse(parser, "all texts together are too long (expected at most 1023 bytes, 127 for each char *)");
+			err = refuse(parser, "all texts together are too long (expected at most 1023 bytes, 127 for "
+				     "each char *)");
 	}
 	if (!err)
 		declaration->count++;
@@ -359,7 +361,8 @@ int declaration_parse(struct declaration *declaration, const char *text, char *e
 
 	declaration->count = 0;
 	if (strlen(text) > DECLARATION_BYTES_MAX) {
-		snprintf(error, error_size, "the list of arguments is too long (expected at most %d bytes)", DECLARATION_BYTES_MAX);
+		snprintf(error, error_size, "the list of arguments is too long (expected at most %d bytes)",
+			 DECLARATION_BYTES_MAX);
 		return -EINVAL;
 	}
 	skip_spaces(&parser);

@@ -89,7 +89,10 @@ static int read_segments(struct elf_file *file, char error[ELF_FILE_ERROR_BYTES]
 {
 	size_t count;
 
-	/* both counts can come from a section header and be 32 bits wide; libelf has not allocated or read that many yet */
+	/*
+	 * both counts can come from a section header and be 32 bits wide; libelf has not allocated or read that many
+	 * yet
+	 */
 	if (elf_getphdrnum(file->elf, &count) || count == 0)
 		return refuse(error, -ENOEXEC, "it has no program headers: it is no program or shared library");
 	if (count > SEGMENTS_MAX)
@@ -190,8 +193,8 @@ static void read_build_id(struct elf_file *file)
 		notes = elf_getdata_rawchunk(file->elf, (int64_t)segment->offset, segment->bytes, ELF_T_NHDR);
 		while (notes && (at = gelf_getnote(notes, at, &note, &name, &text)) > 0) {
 			if (note.n_type != NT_GNU_BUILD_ID || note.n_namesz != sizeof("GNU") ||
-			    memcmp((char *)notes->d_buf + name, "GNU", sizeof("GNU")) != 0 ||
-			    note.n_descsz == 0 || note.n_descsz > ELF_BUILD_ID_BYTES)
+			    memcmp((char *)notes->d_buf + name, "GNU", sizeof("GNU")) != 0 || note.n_descsz == 0 ||
+			    note.n_descsz > ELF_BUILD_ID_BYTES)
 				continue;
 			memcpy(file->build_id, (char *)notes->d_buf + text, note.n_descsz);
 			file->build_id_bytes = note.n_descsz;
@@ -228,7 +231,8 @@ static int check_header(struct elf_file *file, char error[ELF_FILE_ERROR_BYTES])
 		return refuse(error, -ENOEXEC, "it is not an ELF file");
 	if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_machine != NATIVE_MACHINE ||
 	    header.e_ident[EI_DATA] != ELFDATA2LSB)
-		return refuse(error, -ENOEXEC, "it is for another machine (only 64-bit programs of this one can be probed)");
+		return refuse(error, -ENOEXEC,
+			      "it is for another machine (only 64-bit programs of this one can be probed)");
 	if (header.e_type != ET_EXEC && header.e_type != ET_DYN)
 		return refuse(error, -ENOEXEC, "it is no program or shared library");
 	if (elf_getshdrnum(file->elf, &sections) || sections > SECTIONS_MAX)
@@ -404,8 +408,8 @@ static int compare(const struct elf_function *function, void *context)
 
 		if (search->names[i][0] != function->name[0] || !elf_name_is(function->name, search->names[i]))
 			continue;
-		while (n < search->found_count && (search->found[n].name != i ||
-						   search->found[n].function.offset != function->offset))
+		while (n < search->found_count &&
+		       (search->found[n].name != i || search->found[n].function.offset != function->offset))
 			n++;
 		if (n < search->found_count)
 			continue;
@@ -437,9 +441,9 @@ static const char *dynamic_string(const struct elf_file *file, int64_t tag, size
 {
 	for (size_t i = 0; i < file->dynamic_count && file->dynamic[i].d_tag != DT_NULL; i++)
 		if (file->dynamic[i].d_tag == tag && skip-- == 0)
-			return file->dynamic[i].d_un.d_val < file->string_bytes ?
-				       file->strings + file->dynamic[i].d_un.d_val :
-				       NULL;
+			return file->dynamic[i].d_un.d_val < file->string_bytes
+				       ? file->strings + file->dynamic[i].d_un.d_val
+				       : NULL;
 	return NULL;
 }
 

@@ -16,13 +16,13 @@ struct hit {
 	const struct probe *probe;
 	const char *function;
 	bool is_return;
-	uint32_t depth;   /* 0: not known */
+	uint32_t depth; /* 0: not known */
 	bool has_totals, has_change;
 	uint64_t heap_bytes, heap_times;    /* outstanding in the process */
 	int64_t bytes_change, times_change; /* what the thread has added since the call */
-	uint64_t present; /* bit per argument */
-	uint64_t values[DECLARED_MAX];     /* of those that are no text */
-	const char *texts[DECLARED_MAX];   /* of those that are; valid UTF-8 */
+	uint64_t present;                   /* bit per argument */
+	uint64_t values[DECLARED_MAX];      /* of those that are no text */
+	const char *texts[DECLARED_MAX];    /* of those that are; valid UTF-8 */
 };
 
 #endif

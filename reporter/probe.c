@@ -28,7 +28,10 @@ static int split(struct probe *probe, const char *text, const char *default_argu
 	const char *colon = strchr(text, ':'), *arguments;
 
 	if (!colon || colon == text || !colon[1]) {
-		snprintf(error, error_size, "\"%s\" (expected BIN:FUNC or BIN:FUNC(ARGUMENTS), such as ./server:parse(int fd, char [10] name))", text);
+		snprintf(error, error_size,
+			 "\"%s\" (expected BIN:FUNC or BIN:FUNC(ARGUMENTS), such as ./server:parse(int fd, char [10] "
+			 "name))",
+			 text);
 		return -EINVAL;
 	}
 	arguments = find_arguments(colon + 1);
@@ -77,7 +80,8 @@ static int parse_one(struct probe_set *set, const char *text, const char *argume
 	return 0;
 }
 
-int probe_set_parse(struct probe_set *set, char *const *texts, size_t count, const char *arguments, char *error, size_t error_size)
+int probe_set_parse(struct probe_set *set, char *const *texts, size_t count, const char *arguments, char *error,
+		    size_t error_size)
 {
 	int err = 0;
 

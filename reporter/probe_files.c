@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * From the names of functions to symbols. Names of C++ and Rust are looked at here, with nobody's rights but the user's, so that the collector need
- * not run a demangler over what a stranger has written: it is asked for names exactly as they are in the symbol table.
+ * From the names of functions to symbols. Names of C++ and Rust are looked at here, with nobody's rights but the
+ * user's, so that the collector need not run a demangler over what a stranger has written: it is asked for names
+ * exactly as they are in the symbol table.
  */
 #include "probe.h"
 
@@ -41,7 +42,8 @@ static void squeeze(char *out, size_t size, const char *name)
 	size_t used = 0;
 
 	for (; *name && used + 1 < size; name++) {
-		bool between_words = *name == ' ' && used && (isalnum((unsigned char)out[used - 1]) || out[used - 1] == '_') &&
+		bool between_words = *name == ' ' && used &&
+				     (isalnum((unsigned char)out[used - 1]) || out[used - 1] == '_') &&
 				     (isalnum((unsigned char)name[1]) || name[1] == '_');
 
 		if (*name != ' ' || between_words)
@@ -157,12 +159,17 @@ static int explain(const struct search *search, int err)
 	if (err)
 		return refuse(set, probe, err, err == -ENOMEM ? "out of memory" : "its symbol table is damaged");
 	if (search->is_indirect)
-		return refuse(set, probe, -ENOENT, "the symbol is not a function but chooses one when the program starts (an IFUNC)");
+		return refuse(set, probe, -ENOENT,
+			      "the symbol is not a function but chooses one when the program starts (an IFUNC)");
 	if (search->clone[0]) {
-		snprintf(text, sizeof(text), "the compiler has made %.150s of it, with other arguments perhaps (expected that name)", search->clone);
+		snprintf(text, sizeof(text),
+			 "the compiler has made %.150s of it, with other arguments perhaps (expected that name)",
+			 search->clone);
 		return refuse(set, probe, -ENOENT, text);
 	}
-	return refuse(set, probe, -ENOENT, "there is no function of that name in the file (expected a name of its symbol table, or one of C++)");
+	return refuse(
+		set, probe, -ENOENT,
+		"there is no function of that name in the file (expected a name of its symbol table, or one of C++)");
 }
 
 static int find_functions(struct probe_set *set, size_t number, size_t number_of_file, struct elf_file *file)
@@ -190,7 +197,8 @@ static int number_of(struct probe_set *set, int fd)
 	struct stat file, other;
 
 	for (size_t i = 0; i < set->file_count; i++) {
-		if (fstat(fd, &file) == 0 && fstat(set->files[i], &other) == 0 && file.st_ino == other.st_ino && file.st_dev == other.st_dev) {
+		if (fstat(fd, &file) == 0 && fstat(set->files[i], &other) == 0 && file.st_ino == other.st_ino &&
+		    file.st_dev == other.st_dev) {
 			close(fd);
 			return (int)i;
 		}

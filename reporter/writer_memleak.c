@@ -182,13 +182,15 @@ static char *header_of(const struct probe_set *probes)
 	return NULL;
 }
 
-struct writer *writer_memleak_new(const char *directory, const char *file, const struct probe_set *probes, const struct output_policy *policy)
+struct writer *writer_memleak_new(const char *directory, const char *file, const struct probe_set *probes,
+				  const struct output_policy *policy)
 {
 	struct memleak_writer *memleak = calloc(1, sizeof(*memleak));
 	char *header = header_of(probes), *path = NULL;
 	int err = ENOMEM;
 
-	if (!memleak || !header || asprintf(&path, "%s%s%s", file[0] == '/' ? "" : directory, file[0] == '/' ? "" : "/", file) < 0) {
+	if (!memleak || !header ||
+	    asprintf(&path, "%s%s%s", file[0] == '/' ? "" : directory, file[0] == '/' ? "" : "/", file) < 0) {
 		log_error(NULL, "out of memory");
 		path = NULL;
 		goto failed;

@@ -19,13 +19,28 @@ static void calls_and_returns_become_columns(void **state)
 {
 	struct hits *hits = hits_new();
 	struct probe_texts call = {
-		.hit = { .type = RECORD_PROBE, .time_ns = 1009, .tid = 11, .tgid = 7, .depth = 2,
-			 .flags = PROBE_TEXTS | PROBE_TOTALS, .heap_bytes = 500, .heap_blocks = 5, .present = 7,
+		.hit = { .type = RECORD_PROBE,
+			 .time_ns = 1009,
+			 .tid = 11,
+			 .tgid = 7,
+			 .depth = 2,
+			 .flags = PROBE_TEXTS | PROBE_TOTALS,
+			 .heap_bytes = 500,
+			 .heap_blocks = 5,
+			 .present = 7,
 			 .arguments = { 0xffffffff80000001, 6, 5 } },
 	};
-	struct probe_hit back = { .type = RECORD_PROBE, .time_ns = 1013, .tid = 11, .tgid = 7, .depth = 2,
-				  .flags = PROBE_RETURN | PROBE_TOTALS | PROBE_CHANGE, .heap_bytes = 400, .heap_blocks = 4,
-				  .bytes_change = (u64)-100, .blocks_change = (u64)-1, .present = 7 };
+	struct probe_hit back = { .type = RECORD_PROBE,
+				  .time_ns = 1013,
+				  .tid = 11,
+				  .tgid = 7,
+				  .depth = 2,
+				  .flags = PROBE_RETURN | PROBE_TOTALS | PROBE_CHANGE,
+				  .heap_bytes = 400,
+				  .heap_blocks = 4,
+				  .bytes_change = (u64)-100,
+				  .blocks_change = (u64)-1,
+				  .present = 7 };
 	const Taskmon__ProbeHits *message;
 
 	(void)state;

@@ -81,11 +81,14 @@ FUNCTION void jump_out(int bytes)
 	longjmp(out, 1);
 }
 
-FUNCTION void typed(int number, char *text, const char *name, unsigned long large, int8_t small, bool yes, long seventh, const char *eighth,
-		    unsigned short ninth)
+FUNCTION void typed(int number, char *text, const char *name, unsigned long large, int8_t small, bool yes, long seventh,
+		    const char *eighth, unsigned short ninth)
 {
-	__asm__ volatile("" : : "r"(number), "r"(text), "r"(name), "r"(large), "r"((int)small), "r"((int)yes), "r"(seventh), "r"(eighth),
-			 "r"((int)ninth) : "memory");
+	__asm__ volatile(""
+			 :
+			 : "r"(number), "r"(text), "r"(name), "r"(large), "r"((int)small), "r"((int)yes), "r"(seventh),
+			   "r"(eighth), "r"((int)ninth)
+			 : "memory");
 }
 
 /* On a page of their own, which nothing has touched before the first call. */
@@ -235,9 +238,9 @@ static const struct {
 	const char *name;
 	int (*run)(char **arguments);
 } modes[] = {
-	{ "leak", run_leak },       { "hidden", run_hidden }, { "recurse", run_recurse }, { "tail", run_tail }, { "jump", run_jump },
-	{ "threads", run_threads }, { "library", run_library }, { "typed", run_typed },   { "fork", run_fork }, { "wait", run_wait },
-	{ "many", run_many },
+	{ "leak", run_leak }, { "hidden", run_hidden },	  { "recurse", run_recurse }, { "tail", run_tail },
+	{ "jump", run_jump }, { "threads", run_threads }, { "library", run_library }, { "typed", run_typed },
+	{ "fork", run_fork }, { "wait", run_wait },	  { "many", run_many },
 };
 
 int main(int argc, char **argv)
