@@ -326,7 +326,8 @@ static void send_hits(struct feed *feed)
 	hits_reset(feed->hits);
 }
 
-void feed_add_hit(struct feed *feed, const struct probe_hit *hit, size_t size, u32 number, const struct declaration *declaration)
+void feed_add_hit(struct feed *feed, const struct probe_hit *hit, size_t size, u32 number,
+		  const struct declaration *declaration)
 {
 	if (hits_add(feed->hits, hit, size, number, declaration) != -ENOSPC)
 		return;

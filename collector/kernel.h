@@ -13,7 +13,7 @@
 struct hooks;
 struct kernel;
 
-/** Gets each task_event, final task_record and probe_hit; those of one kind in the order in which the kernel wrote them. */
+/** Gets each task_event, final task_record and probe_hit; those of a ring in the order in which they were written. */
 typedef void (*kernel_event_handler)(const void *record, size_t size, void *context);
 /** Gets each system call. */
 typedef void (*kernel_syscall_handler)(const struct syscall_record *record, void *context);
@@ -53,8 +53,8 @@ void kernel_need(struct kernel *kernel, u64 metrics, bool watching);
 const struct hooks *kernel_hooks(const struct kernel *kernel);
 
 /**
- * A ring buffer of its own for programs that are loaded from now on, in place of the map of that name; its records come as the others do. It lasts as long
- * as the kernel side, which can have one. Returns 0 or a negative errno.
+ * A ring buffer of its own for programs that are loaded from now on, in place of the map of that name; its records come
+ * as the others do. It lasts as long as the kernel side, which can have one. Returns 0 or a negative errno.
  */
 int kernel_add_ring(struct kernel *kernel, const char *name, size_t bytes);
 

@@ -272,8 +272,11 @@ static int attach_probes(struct requests *requests, struct session *session, con
 		return 0;
 	dispatch_leave(requests->dispatch, session, feed);
 	sampler_reschedule(requests->sampler);
-	session_refuse(session, err == -EMFILE ? TASKMON__ERROR__CODE__LIMIT : TASKMON__ERROR__CODE__UNAVAILABLE, subscribe->request,
-		       "the probes could not be attached: %s", err == -EMFILE ? "too many processes are probed" : strerror(-err));
+	if (err == -EMFILE)
+		session_refuse(session, TASKMON__ERROR__CODE__LIMIT, subscribe->request, "too many processes are probed");
+	else
+		session_refuse(session, TASKMON__ERROR__CODE__UNAVAILABLE, subscribe->request,
+			       "the probes could not be attached: %s", strerror(-err));
 	return err;
 }
 

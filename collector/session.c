@@ -385,12 +385,15 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
 	*buffer = uv_buf_init(read_buffer, READ_BYTES);
 }
 
-/* libuv gives what was passed only as a stream, whatever it is: a copy of the descriptor is kept, and that handle closed again. */
 static void free_handle(uv_handle_t *handle)
 {
 	free(handle);
 }
 
+/*
+ * libuv gives what was passed only as a stream, whatever it is: a copy of the descriptor is kept, and that handle is
+ * closed again.
+ */
 static int take_passed_file(struct session *session)
 {
 	uv_pipe_t *handle = malloc(sizeof(*handle));

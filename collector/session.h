@@ -44,8 +44,8 @@ int session_accept(uv_stream_t *listener, size_t queue_bytes, const struct sessi
 int session_fd(const struct session *session);
 
 /**
- * Descriptors that the client has passed (SCM_RIGHTS), the oldest first: they are the caller's. Returns how many there were, at most `most`. More than
- * SESSION_FILES_MAX that nobody has taken end the session.
+ * Descriptors that the client has passed (SCM_RIGHTS), the oldest first: they are the caller's. Returns how many there
+ * were, at most `most`. More than SESSION_FILES_MAX that nobody has taken end the session.
  */
 #define SESSION_FILES_MAX 8
 size_t session_take_files(struct session *session, int *fds, size_t most);

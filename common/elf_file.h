@@ -20,7 +20,7 @@ struct elf_file;
 
 /** A function that the file defines. */
 struct elf_function {
-	const char *name; /* as in the symbol table, perhaps with @VERSION, and of any length; as long-lived as the file */
+	const char *name; /* as in the symbol table, perhaps with @VERSION, of any length; lives as long as the file */
 	uint64_t offset;  /* of its first instruction in the file */
 	uint64_t size;    /* bytes, never beyond the end of its segment; 0: not known */
 	bool indirect;    /* it returns the address of the function (STT_GNU_IFUNC) and is not the function itself */

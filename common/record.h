@@ -306,9 +306,9 @@ struct rule_settings {
 #define ARGV_BASENAME_SALT 0x9e3779b97f4a7c15ULL /* a token's last part, behind its last slash */
 
 /*
- * Probes of functions. Each is in a slot; it is attached to one process at a time, with that process and its slot in the cookie, since some
- * kernels run a program for other processes that are probed at the same place, too. What is detached may go on for a moment: by its serial number
- * it is known not to count any more.
+ * Probes of functions. Each is in a slot; it is attached to one process at a time, with that process and its slot in the
+ * cookie, since some kernels run a program for other processes that are probed at the same place, too. What is detached
+ * may go on for a moment: by its serial number it is known not to count any more.
  */
 enum {
 	PROBE_SLOTS = 256,
@@ -316,7 +316,7 @@ enum {
 	PROBE_REGISTERS = 6,     /* that arguments are passed in; later ones are on the stack */
 	PROBE_TEXT_MAX = 256,    /* bytes of one text with its NUL */
 	PROBE_TEXTS_BYTES = 1024,
-	PROBE_CALLS_MAX = 64,    /* nested calls of one thread of which the kernel shows the return: MAX_URETPROBE_DEPTH, include/linux/uprobes.h */
+	PROBE_CALLS_MAX = 64, /* nested calls of a thread whose return is shown: MAX_URETPROBE_DEPTH, include/linux/uprobes.h */
 };
 
 #define PROBE_SERIAL_MAX 0xffffff

@@ -42,7 +42,8 @@ static int run_report(const struct options *options)
 	signal(SIGXFSZ, SIG_IGN); /* so is a file that may not grow any more */
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	if (subscribe_wants_probes(options)) {
-		err = probe_files_open(options->probe_set, options->pids, options->pid_count, options->command ? options->command[0] : NULL);
+		err = probe_files_open(options->probe_set, options->pids, options->pid_count,
+				       options->command ? options->command[0] : NULL);
 		if (err) {
 			launch_free(&launch);
 			return err == -EPERM ? STATUS_REFUSED : STATUS_FAILED;

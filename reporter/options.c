@@ -448,7 +448,8 @@ static int check_probes(struct options *options, char *error, size_t size)
 	options->probe_set = calloc(1, sizeof(*options->probe_set));
 	if (!options->probe_set)
 		return -ENOMEM;
-	err = probe_set_parse(options->probe_set, options->probes, options->probe_count, options->probe_variables, reason, sizeof(reason));
+	err = probe_set_parse(options->probe_set, options->probes, options->probe_count, options->probe_variables, reason,
+			      sizeof(reason));
 	options->probe_set->optional = !options->has_probe_option;
 	if (err == -EINVAL)
 		snprintf(error, size, "%s: %s", options->has_probe_option ? "--probe" : "memleak_probes", reason);

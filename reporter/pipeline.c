@@ -51,6 +51,14 @@ static struct writer *new_table(const struct options *options)
 	return writer_table_new(&table);
 }
 
+static struct writer *new_memleak(const struct options *options)
+{
+	const char *file = options->files[MODULE_MEMLEAK];
+
+	return writer_memleak_new(options->csv_dir, file ? file : modules[MODULE_MEMLEAK].file, options->probe_set,
+				  &options->output);
+}
+
 static int add_writers(struct pipeline *pipeline, const struct options *options)
 {
 	int err = 0;
@@ -63,9 +71,7 @@ static int add_writers(struct pipeline *pipeline, const struct options *options)
 		err = add_writer(pipeline, writer_csv_new(options->csv_dir, options->files, options->modules, options->metrics,
 							  &options->output));
 	if (!err && options->csv_dir && options->modules & MODULE_BIT(MODULE_MEMLEAK))
-		err = add_writer(pipeline, writer_memleak_new(options->csv_dir, options->files[MODULE_MEMLEAK] ? options->files[MODULE_MEMLEAK] :
-													 modules[MODULE_MEMLEAK].file,
-							      options->probe_set, &options->output));
+		err = add_writer(pipeline, new_memleak(options));
 	if (!err && options->json_path)
 		err = add_writer(pipeline, writer_json_new(options->json_path, options->modules, options->metrics, &options->output));
 	return err;

@@ -13,7 +13,8 @@
 
 enum { DETAIL_BYTES = 2 * ROW_COMM_BYTES + 64 };
 
-void source_init(struct source *source, const Taskmon__Welcome *welcome, struct pipeline *pipeline, const struct probe_set *probes)
+void source_init(struct source *source, const Taskmon__Welcome *welcome, struct pipeline *pipeline,
+		 const struct probe_set *probes)
 {
 	uint64_t tick_wall_ns = source->tick_wall_ns; /* of an earlier connection */
 

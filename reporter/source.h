@@ -31,7 +31,8 @@ struct source {
 };
 
 /** `welcome` has the catalogue that all later frames refer to. */
-void source_init(struct source *source, const Taskmon__Welcome *welcome, struct pipeline *pipeline, const struct probe_set *probes);
+void source_init(struct source *source, const Taskmon__Welcome *welcome, struct pipeline *pipeline,
+		 const struct probe_set *probes);
 
 /** Each returns 0; -EPROTO for a frame that contradicts itself; or what the pipeline returned. */
 int source_samples(struct source *source, const Taskmon__Samples *samples);

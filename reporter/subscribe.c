@@ -75,7 +75,8 @@ bool subscribe_wants_probes(const struct options *options)
 	       (options->csv_dir || options->json_path);
 }
 
-static void put_probes(Taskmon__Subscribe *subscribe, const struct probe_set *set, Taskmon__Probe *probes, Taskmon__Probe **list)
+static void put_probes(Taskmon__Subscribe *subscribe, const struct probe_set *set, Taskmon__Probe *probes,
+		       Taskmon__Probe **list)
 {
 	for (size_t i = 0; i < set->symbol_count; i++) {
 		const struct probe_symbol *symbol = &set->symbols[i];
