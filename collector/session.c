@@ -21,6 +21,7 @@ enum {
 	FAREWELL_TIMEOUT_MS = 2000, /* for the last Error to be read */
 	WRITE_FRAMES = 32,         /* handed to the kernel at once; these cannot be dropped any more */
 	READ_BYTES = 64 << 10,
+	SMALL_QUEUE_BYTES = 1 << 20, /* a quarter of it has just room for a frame */
 	LOSS_CAUSES_WIRE = TASKMON__LOSS__CAUSE__QUEUE_SYSCALLS + 1, /* the last of them */
 };
 
@@ -287,7 +288,9 @@ void session_send(struct session *session, struct frame *frame, enum session_loa
 
 bool session_is_behind(const struct session *session)
 {
-	return session->queue_bytes > session->queue_limit / 4;
+	size_t quarter = session->queue_limit / 4;
+
+	return session->queue_bytes > (session->queue_limit > SMALL_QUEUE_BYTES ? 3 * quarter : quarter);
 }
 
 void session_send_control(struct session *session, const Taskmon__Frame *message)

@@ -63,7 +63,7 @@ void session_set_greeted(struct session *session);
  */
 void session_send(struct session *session, struct frame *frame, enum session_load load, size_t rows);
 
-/** More than a quarter of its queue is in use: what can wait elsewhere should. */
+/** So much of its queue is in use that what can wait elsewhere should: the rest is for a frame more, and for samples. */
 bool session_is_behind(const struct session *session);
 
 /** Encode and queue a frame that is never dropped. */
