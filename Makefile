@@ -42,14 +42,16 @@ pkg_cflags = $(shell $(PKG) --cflags $(1))
 pkg_libs   = $(shell $(PKG) --libs $(1))
 
 COMMON_PKGS    := libprotobuf-c
-COLLECTOR_PKGS := $(COMMON_PKGS) libbpf libelf libuv libcjson popt libcap libseccomp
-REPORTER_PKGS  := $(COMMON_PKGS) libuv libcjson popt
+COLLECTOR_PKGS := $(COMMON_PKGS) libbpf libelf libuv libcjson popt capstone libcap libseccomp
+REPORTER_PKGS  := $(COMMON_PKGS) libelf libuv libcjson popt
 
 COMMON_OBJS    := $(patsubst %.c,$(B)/%.o,$(wildcard common/*.c)) $(B)/gen/taskmon.pb-c.o
 COLLECTOR_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard collector/*.c))
 REPORTER_OBJS  := $(patsubst %.c,$(B)/%.o,$(wildcard reporter/*.c))
 BPF_OBJS       := $(patsubst %.bpf.c,$(B)/%.bpf.o,$(wildcard bpf/*.bpf.c))
 WORKLOADS      := $(patsubst tests/workloads/%.c,$(B)/workloads/%,$(wildcard tests/workloads/*.c))
+WORKLOADS      += $(B)/workloads/blocks-static $(and $(shell command -v musl-gcc),$(B)/workloads/blocks-musl)
+WORKLOADS      += $(and $(wildcard /usr/include/jemalloc/jemalloc.h),$(B)/workloads/blocks-jemalloc)
 FUZZERS        := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 UNIT_TESTS     := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 SKELETON       := $(B)/gen/taskmon.skel.h
@@ -65,7 +67,7 @@ $(B)/taskmon-collector: $(COLLECTOR_OBJS) $(COMMON_OBJS)
 	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(call pkg_libs,$(COLLECTOR_PKGS))
 
 $(B)/taskmon-report: $(REPORTER_OBJS) $(COMMON_OBJS)
-	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(call pkg_libs,$(REPORTER_PKGS)) -lm
+	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(call pkg_libs,$(REPORTER_PKGS)) -liberty -lm
 
 # The generated protobuf header before anything that includes it.
 $(COLLECTOR_OBJS) $(REPORTER_OBJS) $(COMMON_OBJS): | $(B)/gen/taskmon.pb-c.h
@@ -120,14 +122,31 @@ $(B)/workloads/%: tests/workloads/%.c $(wildcard tests/workloads/*.h)
 	$(call say,CC,$<)$(CC) -std=gnu11 $(WARN) -D_GNU_SOURCE -O2 -g -o $@ $< -pthread $(WORKLOAD_FLAGS)
 $(B)/workloads/nothing: WORKLOAD_FLAGS := -static -nostdlib -fno-stack-protector
 
+# Of kinds that differ in how they are built.
+MORE_WORKLOADS := $(addprefix $(B)/workloads/,leaky-fixed leaky-library leaky-cxx)
+$(B)/workloads/leaky-fixed: tests/workloads/leaky.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) -std=gnu11 $(WARN) -D_GNU_SOURCE -O2 -g -no-pie -o $@ $< -pthread
+$(B)/workloads/leaky-library: tests/workloads/more/library.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) -std=gnu11 $(WARN) -O2 -g -fPIC -shared -Wl,-soname,libleaky.so.1 -o $@ $<
+$(B)/workloads/leaky-cxx: tests/workloads/more/leaky.cc
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)$(CXX) $(WARN) -O2 -g -o $@ $<
+# One program, three other allocators.
+$(B)/workloads/blocks-%: tests/workloads/blocks.c $(wildcard tests/workloads/*.h)
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(if $(findstring musl,$@),musl-gcc -static,$(CC) $(if $(findstring static,$@),-static)) -std=gnu11 $(WARN) \
+		-D_GNU_SOURCE -O2 -g -o $@ $< -pthread $(if $(findstring jemalloc,$@),-DNO_PVALLOC -ljemalloc)
+
 # A unit test is linked with the program it is about: test_collector_* with the collector, all others with the reporter.
 unit_objs = $(filter-out %/main.o,$(if $(findstring test_collector_,$(1)),$(COLLECTOR_OBJS),$(REPORTER_OBJS))) $(COMMON_OBJS)
 $(UNIT_TESTS): $(B)/unit/%: tests/unit/%.c $(REPORTER_OBJS) $(COLLECTOR_OBJS) $(COMMON_OBJS)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -I$(if $(findstring test_collector_,$@),collector,reporter) \
-		-o $@ $< $(call unit_objs,$@) $(call pkg_libs,$(COLLECTOR_PKGS) cmocka) -lm
+		-o $@ $< $(call unit_objs,$@) $(call pkg_libs,$(COLLECTOR_PKGS) cmocka) -liberty -lm
 
-workloads: $(WORKLOADS)
+workloads: $(WORKLOADS) $(MORE_WORKLOADS)
 unit-tests: $(UNIT_TESTS)
 check: unit-tests
 	@for t in $(UNIT_TESTS); do $$t || exit 1; done
@@ -140,8 +159,8 @@ $(B)/fuzz/fuzz_frames: common/frame.c common/wire.c common/calls.c common/arena.
 	$(B)/gen/taskmon.pb-c.c
 $(B)/fuzz/fuzz_collector_config: collector/config.c common/json_file.c common/str.c
 $(B)/fuzz/fuzz_report_config: $(addprefix reporter/,config.c config_thresholds.c options.c option_values.c modules.c select.c \
-	proc_figures.c proc_stat.c derive.c csv_tables.c output.c output_file.c threshold_rule.c threshold_judge.c threshold_stats.c) \
-	common/json_file.c common/str.c common/metric.c common/log.c
+	proc_figures.c proc_stat.c derive.c csv_tables.c output.c output_file.c threshold_rule.c threshold_judge.c threshold_stats.c \
+	probe.c) common/declaration.c common/json_file.c common/str.c common/metric.c common/log.c
 $(B)/fuzz/fuzz_collector_rules: $(addprefix collector/,rule.c rule_term.c rule_condition.c) \
 	common/json_file.c common/metric.c common/str.c
 $(B)/fuzz/fuzz_report_proc_stat: reporter/proc_stat.c
@@ -163,7 +182,10 @@ COLLECTOR_BUT_KERNEL := $(FAKES) tests/fuzz/fake_kernel.c $(B)/fuzz/stubs.c $(FU
 $(B)/fuzz/fuzz_collector_frames: $(COLLECTOR_BUT_KERNEL)
 $(B)/fuzz/fuzz_collector_proc: $(COLLECTOR_BUT_KERNEL)
 $(B)/fuzz/fuzz_collector_proc: FUZZ_LINK := -Wl,--wrap=open,--wrap=readdir
+$(B)/fuzz/fuzz_probe_site: collector/probe_site.c
 $(B)/fuzz/fuzz_smaps: collector/rollup.c collector/access.c
+$(B)/fuzz/fuzz_elf_file: common/elf_file.c
+$(B)/fuzz/fuzz_declaration: common/declaration.c common/str.c
 $(B)/fuzz/%: tests/fuzz/%.c | $(B)/gen/taskmon.pb-c.h
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$<)$(CLANG) $(ALL_CFLAGS) $(call pkg_cflags,$(COLLECTOR_PKGS)) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
@@ -175,7 +197,7 @@ fuzz: $(FUZZERS)
 $(B)/bench/thresholds: tests/bench/thresholds.c $(REPORTER_OBJS) $(COMMON_OBJS)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -Ireporter -o $@ $< $(filter-out %/main.o,$(REPORTER_OBJS)) $(COMMON_OBJS) \
-		$(call pkg_libs,$(REPORTER_PKGS)) -lm
+		$(call pkg_libs,$(REPORTER_PKGS)) -liberty -lm
 
 # BPF programs that do almost nothing, to compare with.
 $(B)/bench/bare.bpf.o: tests/bench/bare.bpf.c bpf/kernel_types.h
@@ -198,6 +220,7 @@ bench: all workloads $(B)/bench/thresholds $(B)/bench/bare $(B)/bench/getppid
 	$(Q)TASKMON_BUILD=$(B) tests/bench/rules
 	$(Q)TASKMON_BUILD=$(B) tests/bench/storm
 	$(Q)TASKMON_BUILD=$(B) tests/bench/syscall
+	$(Q)TASKMON_BUILD=$(B) tests/bench/heap
 
 install: all
 	install -D -m 755 $(B)/taskmon-collector $(DESTDIR)$(sbindir)/taskmon-collector

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "heap.h"
 #include "log.h"
 #include "session.h"
 #include "smaps.h"
@@ -14,7 +16,9 @@ struct dispatch {
 	struct watches *watches;
 	struct cgroups *cgroups;
 	struct smaps *smaps;
+	struct probes *probes;
 	struct streams *streams;
+	struct heap *heap;
 	struct feed **feeds;
 	size_t feed_count;
 	uint32_t last_id;
@@ -23,7 +27,7 @@ struct dispatch {
 };
 
 struct dispatch *dispatch_new(struct kernel *kernel, struct watches *watches, struct cgroups *cgroups,
-			      struct smaps *smaps, struct streams *streams)
+			      struct smaps *smaps, struct probes *probes, struct streams *streams, struct heap *heap)
 {
 	struct dispatch *dispatch = calloc(1, sizeof(*dispatch));
 
@@ -34,6 +38,8 @@ struct dispatch *dispatch_new(struct kernel *kernel, struct watches *watches, st
 	dispatch->watches = watches;
 	dispatch->cgroups = cgroups;
 	dispatch->smaps = smaps;
+	dispatch->probes = probes;
+	dispatch->heap = heap;
 	return dispatch;
 }
 
@@ -45,6 +51,38 @@ void dispatch_free(struct dispatch *dispatch)
 		feed_free(dispatch->feeds[i]);
 	free(dispatch->feeds);
 	free(dispatch);
+}
+
+/* The feeds that want it, and whether any was wanted: a slot is shared by all that want the same. */
+static u64 watches_of_probe(const struct dispatch *dispatch, u32 slot)
+{
+	u64 watches = 0;
+
+	for (size_t i = 0; i < dispatch->feed_count; i++) {
+		const struct feed_spec *spec = feed_spec(dispatch->feeds[i]);
+
+		for (size_t n = 0; n < spec->probe_count; n++)
+			if (spec->probes[n].slot == slot)
+				watches |= 1ULL << spec->watch;
+	}
+	return watches;
+}
+
+static void update_probes(struct dispatch *dispatch)
+{
+	for (size_t i = 0; i < dispatch->feed_count; i++) {
+		const struct feed_spec *spec = feed_spec(dispatch->feeds[i]);
+
+		for (size_t n = 0; n < spec->probe_count; n++)
+			probes_set_watches(dispatch->probes, spec->probes[n].slot,
+					   watches_of_probe(dispatch, spec->probes[n].slot));
+	}
+}
+
+static void release_probes(struct dispatch *dispatch, const struct feed_spec *spec)
+{
+	for (size_t n = 0; n < spec->probe_count; n++)
+		probes_release(dispatch->probes, spec->probe_user, spec->probes[n].slot);
 }
 
 /* The kernel side measures what somebody wants, and only that. */
@@ -62,10 +100,13 @@ static void update_wishes(struct dispatch *dispatch)
 		wishes.windows |= spec->metrics & metric_window_bits ? bit : 0;
 		wishes.syscalls |= spec->syscalls ? bit : 0;
 		wishes.metrics |= spec->metrics | (spec->syscalls ? NEED_SYSCALLS : 0);
+		wishes.heaped |= spec->metrics & METRICS_OF_HEAP ? bit : 0;
 	}
 	if (streams_set_feeds(dispatch->streams, dispatch->feeds, dispatch->feed_count))
 		log_error("dispatch", "out of memory: no system calls are sent");
+	heap_want(dispatch->heap, wishes.heaped != 0);
 	watches_set_wishes(dispatch->watches, &wishes);
+	update_probes(dispatch);
 	if (!(wishes.metrics & metric_walk_bits))
 		smaps_forget_all(dispatch->smaps);
 }
@@ -76,8 +117,10 @@ static struct feed *find_feed(struct dispatch *dispatch, const struct feed_spec 
 		const struct feed_spec *other = feed_spec(dispatch->feeds[i]);
 
 		if (other->watch == spec->watch && other->threads == spec->threads && other->events == spec->events &&
-		    other->syscalls == spec->syscalls &&
-		    other->metrics == spec->metrics && other->interval_ns == spec->interval_ns)
+		    other->metrics == spec->metrics && other->interval_ns == spec->interval_ns &&
+		    other->probe_count == spec->probe_count &&
+		    memcmp(other->probes, spec->probes, spec->probe_count * sizeof(spec->probes[0])) == 0 &&
+		    other->syscalls == spec->syscalls)
 			return dispatch->feeds[i];
 	}
 	return NULL;
@@ -105,6 +148,7 @@ static void remove_feed(struct dispatch *dispatch, struct feed *feed)
 	for (size_t i = 0; i < dispatch->feed_count; i++)
 		if (dispatch->feeds[i] == feed)
 			dispatch->feeds[i] = dispatch->feeds[--dispatch->feed_count];
+	release_probes(dispatch, feed_spec(feed));
 	update_wishes(dispatch);
 	feed_free(feed);
 }
@@ -166,11 +210,15 @@ int dispatch_join(struct dispatch *dispatch, struct session *session, const stru
 	struct feed *feed;
 	int bit, err;
 
-	if (subscriptions_of(dispatch, session) >= SUBSCRIPTIONS_PER_SESSION)
+	if (subscriptions_of(dispatch, session) >= SUBSCRIPTIONS_PER_SESSION) {
+		release_probes(dispatch, spec);
 		return -EMFILE;
+	}
 	bit = watch_acquire(dispatch->watches, watch);
-	if (bit < 0)
+	if (bit < 0) {
+		release_probes(dispatch, spec);
 		return bit;
+	}
 	spec->watch = (unsigned int)bit;
 	err = check_use(dispatch, session_client(session), spec->watch);
 	if (err) {
@@ -178,12 +226,17 @@ int dispatch_join(struct dispatch *dispatch, struct session *session, const stru
 		return err;
 	}
 	feed = find_feed(dispatch, spec);
+	if (feed)
+		release_probes(dispatch, spec); /* it has its own */
 	if (feed && feed_has(feed, session)) {
 		watch_release(dispatch->watches, spec->watch);
 		return -EEXIST;
 	}
-	if (!feed)
+	if (!feed) {
 		feed = add_feed(dispatch, spec);
+		if (!feed)
+			release_probes(dispatch, spec);
+	}
 	err = feed ? feed_join(feed, session) : -ENOMEM;
 	if (err) {
 		if (feed && feed_subscribers(feed) == 0)
@@ -239,6 +292,36 @@ struct feed *dispatch_feed(const struct dispatch *dispatch, size_t index)
 	return dispatch->feeds[index];
 }
 
+int dispatch_probe(struct dispatch *dispatch, struct feed *feed, u32 tgid)
+{
+	const struct feed_spec *spec = feed_spec(feed);
+	int err = 0;
+
+	for (size_t n = 0; n < spec->probe_count; n++) {
+		int attached = probes_attach(dispatch->probes, spec->probes[n].slot, tgid, spec->watch);
+
+		err = err ? err : attached;
+	}
+	return err;
+}
+
+/* A process that is followed, or goes on as another task. Each is tried once; what has ended by now is no loss. */
+static void follow_with_probes(struct dispatch *dispatch, struct feed *feed, u32 tgid)
+{
+	int err = feed_spec(feed)->probe_count ? dispatch_probe(dispatch, feed, tgid) : 0;
+
+	if (!err || err == -ESRCH || err == -EALREADY)
+		return;
+	for (size_t i = 0; i < feed_subscribers(feed); i++)
+		session_add_loss(feed_subscriber(feed, i), TASKMON__LOSS__CAUSE__PROBE_PROCESS, 1);
+}
+
+void dispatch_sample(struct dispatch *dispatch, struct feed *feed, const struct task_record *record)
+{
+	follow_with_probes(dispatch, feed, record->tgid);
+	feed_add_sample(feed, record);
+}
+
 /* Final records are of one level and go to feeds of that level. */
 static void route_end(struct dispatch *dispatch, const struct task_record *record)
 {
@@ -250,19 +333,41 @@ static void route_end(struct dispatch *dispatch, const struct task_record *recor
 	}
 	if (!(record->flags & RECORD_THREAD))
 		smaps_forget(dispatch->smaps, record);
+	if (record->flags & RECORD_PROCESS_ENDED)
+		probes_forget_process(dispatch->probes, record->tgid);
 }
 
 /* What concerns only a thread is for feeds of threads; what concerns the process is for all. */
 static void route_event(struct dispatch *dispatch, const struct task_event *event)
 {
+	bool is_new = event->type == RECORD_FORK && !(event->flags & RECORD_THREAD);
+
+	if (event->type == RECORD_EXEC && event->other_tid != event->tid) {
+		probes_forget_process(dispatch->probes, event->tgid); /* they were attached to a thread that has gone */
+		is_new = true;
+	}
 	for (size_t i = 0; i < dispatch->feed_count; i++) {
 		const struct feed_spec *spec = feed_spec(dispatch->feeds[i]);
 
 		if (event->watches >> spec->watch & 1 && (spec->threads || !(event->flags & RECORD_THREAD)))
 			feed_add_event(dispatch->feeds[i], event);
+		if (event->watches >> spec->watch & 1 && is_new)
+			follow_with_probes(dispatch, dispatch->feeds[i], event->tgid);
 	}
 	if (event->type == RECORD_EXEC)
 		smaps_restart(dispatch->smaps, event);
+}
+
+static void route_hit(struct dispatch *dispatch, const struct probe_hit *hit, size_t size)
+{
+	for (size_t i = 0; i < dispatch->feed_count; i++) {
+		const struct feed_spec *spec = feed_spec(dispatch->feeds[i]);
+
+		for (size_t n = 0; hit->watches >> spec->watch & 1 && n < spec->probe_count; n++)
+			if (spec->probes[n].slot == hit->slot)
+				feed_add_hit(dispatch->feeds[i], hit, size, spec->probes[n].number,
+					     probes_declaration(dispatch->probes, hit->slot));
+	}
 }
 
 void dispatch_event(const void *record, size_t size, void *context)
@@ -270,9 +375,11 @@ void dispatch_event(const void *record, size_t size, void *context)
 	struct dispatch *dispatch = context;
 	u32 type = *(const u32 *)record;
 
-	if (type == RECORD_END && size >= sizeof(struct task_record))
+	if (type == RECORD_PROBE && size >= sizeof(struct probe_hit))
+		route_hit(dispatch, record, size);
+	else if (type == RECORD_END && size >= sizeof(struct task_record))
 		route_end(dispatch, record);
-	else if (type != RECORD_END && size >= sizeof(struct task_event))
+	else if (type != RECORD_PROBE && type != RECORD_END && size >= sizeof(struct task_event))
 		route_event(dispatch, record);
 }
 
@@ -312,7 +419,10 @@ static void tell_losses(struct dispatch *dispatch)
 		[LOSS_RING_FULL] = TASKMON__LOSS__CAUSE__RING_FULL,
 		[LOSS_STATE_FULL] = TASKMON__LOSS__CAUSE__STATE_FULL,
 		[LOSS_TABLE_FULL] = TASKMON__LOSS__CAUSE__TABLE_FULL,
+		[LOSS_PROBE_FULL] = TASKMON__LOSS__CAUSE__PROBE_RING_FULL,
+		[LOSS_PROBE_RETURN] = TASKMON__LOSS__CAUSE__PROBE_RETURN,
 		[LOSS_STREAM_FULL] = TASKMON__LOSS__CAUSE__STREAM_FULL,
+		[LOSS_HEAP_FULL] = TASKMON__LOSS__CAUSE__HEAP_FULL,
 	};
 	u64 skipped = kernel_skipped(dispatch->kernel);
 

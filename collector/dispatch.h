@@ -18,9 +18,10 @@
 #define WATCHES_OF_USERS 56        /* of all who see only their own: the rest is for operators */
 
 struct dispatch;
+struct heap;
 
 struct dispatch *dispatch_new(struct kernel *kernel, struct watches *watches, struct cgroups *cgroups,
-			      struct smaps *smaps, struct streams *streams);
+			      struct smaps *smaps, struct probes *probes, struct streams *streams, struct heap *heap);
 void dispatch_free(struct dispatch *dispatch);
 
 /**
@@ -32,6 +33,10 @@ void dispatch_free(struct dispatch *dispatch);
 int dispatch_join(struct dispatch *dispatch, struct session *session, const struct watch_spec *watch,
 		  struct feed_spec *spec, struct feed **feed);
 void dispatch_leave(struct dispatch *dispatch, struct session *session, struct feed *feed);
+/** Attach the probes of a feed to a process, which it follows. Returns 0 or what failed first. */
+int dispatch_probe(struct dispatch *dispatch, struct feed *feed, u32 tgid);
+/** A record of a feed's tick. */
+void dispatch_sample(struct dispatch *dispatch, struct feed *feed, const struct task_record *record);
 /** The session is gone. */
 void dispatch_leave_all(struct dispatch *dispatch, struct session *session);
 

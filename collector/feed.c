@@ -8,6 +8,7 @@
 #include "calls.h"
 #include "cgroup.h"
 #include "clock.h"
+#include "hits.h"
 #include "session.h"
 #include "smaps.h"
 #include "streams.h"
@@ -50,6 +51,7 @@ struct feed {
 	struct event_slot *events;
 	Taskmon__Event **event_list;
 	size_t event_count;
+	struct hits *hits; /* NULL: the feed has no probes */
 };
 
 struct feed *feed_new(uint32_t id, const struct feed_spec *spec, struct watches *watches, struct cgroups *cgroups,
@@ -72,10 +74,13 @@ struct feed *feed_new(uint32_t id, const struct feed_spec *spec, struct watches 
 	feed->event_list = calloc(EVENTS_PER_FRAME, sizeof(feed->event_list[0]));
 	if (spec->metrics & metric_window_bits)
 		feed->windows = windows_new();
+	if (spec->probe_count)
+		feed->hits = hits_new();
 	if (spec->syscalls)
 		feed->calls = calls_builder_new();
 	if (!feed->samples || !feed->ended || !feed->events || !feed->event_list ||
-	    (spec->metrics & metric_window_bits && !feed->windows) || (spec->syscalls && !feed->calls)) {
+	    (spec->metrics & metric_window_bits && !feed->windows) || (spec->probe_count && !feed->hits) ||
+	    (spec->syscalls && !feed->calls)) {
 		feed_free(feed);
 		return NULL;
 	}
@@ -91,6 +96,7 @@ void feed_free(struct feed *feed)
 	rows_builder_free(feed->samples);
 	rows_builder_free(feed->ended);
 	windows_free(feed->windows);
+	hits_free(feed->hits);
 	calls_builder_free(feed->calls);
 	free(feed->events);
 	free(feed->event_list);
@@ -304,6 +310,31 @@ static int64_t calls_offset(struct feed *feed)
 	return feed->calls_offset_ns;
 }
 
+static void send_hits(struct feed *feed)
+{
+	Taskmon__Frame message = TASKMON__FRAME__INIT;
+	Taskmon__ProbeHits *hits;
+
+	if (!feed->hits || hits_count(feed->hits) == 0)
+		return;
+	hits = hits_message(feed->hits);
+	hits->feed = feed->id;
+	hits->wall_offset_ns = calls_offset(feed);
+	message.body_case = TASKMON__FRAME__BODY_PROBE_HITS;
+	message.probe_hits = hits;
+	send_frame(feed, &message, SESSION_PROBES, hits_count(feed->hits), NULL);
+	hits_reset(feed->hits);
+}
+
+void feed_add_hit(struct feed *feed, const struct probe_hit *hit, size_t size, u32 number,
+		  const struct declaration *declaration)
+{
+	if (hits_add(feed->hits, hit, size, number, declaration) != -ENOSPC)
+		return;
+	send_hits(feed);
+	hits_add(feed->hits, hit, size, number, declaration);
+}
+
 void feed_send_syscalls(struct feed *feed)
 {
 	Taskmon__Frame message = TASKMON__FRAME__INIT;
@@ -335,6 +366,7 @@ void feed_flush(struct feed *feed)
 	if (feed->calls && (feed->event_count || rows_builder_count(feed->ended)))
 		streams_drain(feed->streams);
 	send_events(feed);
+	send_hits(feed);
 	send_ended(feed);
 }
 

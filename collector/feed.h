@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "declaration.h"
+#include "probe.h"
 #include "record.h"
 
 struct cgroups;
@@ -19,6 +21,13 @@ struct smaps;
 struct streams;
 struct feed;
 
+enum { FEED_PROBES_MAX = PROBES_PER_SUBSCRIPTION };
+
+/** A probed function, and which Probe of the subscription it comes of. */
+struct feed_probe {
+	u32 slot, number;
+};
+
 struct feed_spec {
 	unsigned int watch; /* bit number */
 	bool threads;       /* rows are threads */
@@ -26,6 +35,9 @@ struct feed_spec {
 	bool syscalls;      /* send Syscalls too */
 	uint64_t metrics;   /* bit set */
 	uint64_t interval_ns;
+	uid_t probe_user; /* to whose account the probes are */
+	size_t probe_count;
+	struct feed_probe probes[FEED_PROBES_MAX];
 };
 
 /** NULL when out of memory. `watches` knows the names of rules, `cgroups` turns cgroup ids into paths; they, `smaps` and `streams` must live longer. */
@@ -62,6 +74,9 @@ void feed_finish_tick(struct feed *feed);
 
 /** Between ticks: changes and final records. They leave with feed_flush(), events before final rows. */
 void feed_add_event(struct feed *feed, const struct task_event *event);
+/** A call or return of its probe `number`. */
+void feed_add_hit(struct feed *feed, const struct probe_hit *hit, size_t size, u32 number,
+		  const struct declaration *declaration);
 void feed_add_end(struct feed *feed, const struct task_record *record);
 void feed_flush(struct feed *feed);
 

@@ -64,7 +64,7 @@ static const struct hook table[] = {
 	{ "on_packet_out", "cgroup_skb/egress", METRICS_OF_LINK, NULL, NULL },
 };
 
-enum { HOOKS = sizeof(table) / sizeof(table[0]), REASON_BYTES = 96, OTHER_MAPS_MAX = 2 };
+enum { HOOKS = sizeof(table) / sizeof(table[0]), REASON_BYTES = 96, OTHER_MAPS_MAX = 4 };
 _Static_assert(HOOKS <= 64, "sets of hooks are one u64");
 
 struct hooks {
@@ -285,7 +285,7 @@ static int shared_map_fd(const struct hooks *hooks, const struct taskmon_bpf *ma
  * wonder. So hooks come and go with objects of their own, which share the maps of the first. The lifecycle programs are in
  * that one.
  */
-static struct taskmon_bpf *load_sharing(const struct hooks *hooks, struct taskmon_bpf *main_object, u64 wanted)
+struct taskmon_bpf *hooks_open_sharing(const struct hooks *hooks, const struct taskmon_bpf *main_object)
 {
 	struct taskmon_bpf *bpf = taskmon_bpf__open();
 	struct bpf_program *program;
@@ -296,9 +296,6 @@ static struct taskmon_bpf *load_sharing(const struct hooks *hooks, struct taskmo
 		return NULL;
 	bpf_object__for_each_program(program, bpf->obj)
 		bpf_program__set_autoload(program, false);
-	for (size_t i = 0; i < HOOKS; i++)
-		if (wanted >> i & 1)
-			bpf_program__set_autoload(program_of(bpf, i), true);
 	bpf_object__for_each_map(map, bpf->obj) {
 		int shared = shared_map_fd(hooks, main_object, bpf_map__name(map));
 
@@ -306,7 +303,23 @@ static struct taskmon_bpf *load_sharing(const struct hooks *hooks, struct taskmo
 			err = shared < 0 ? shared : bpf_map__reuse_fd(map, shared);
 	}
 	if (!err)
-		err = taskmon_bpf__load(bpf);
+		return bpf;
+	taskmon_bpf__destroy(bpf);
+	errno = -err;
+	return NULL;
+}
+
+static struct taskmon_bpf *load_sharing(const struct hooks *hooks, const struct taskmon_bpf *main_object, u64 wanted)
+{
+	struct taskmon_bpf *bpf = hooks_open_sharing(hooks, main_object);
+	int err;
+
+	if (!bpf)
+		return NULL;
+	for (size_t i = 0; i < HOOKS; i++)
+		if (wanted >> i & 1)
+			bpf_program__set_autoload(program_of(bpf, i), true);
+	err = taskmon_bpf__load(bpf);
 	if (!err)
 		return bpf;
 	taskmon_bpf__destroy(bpf);

@@ -47,6 +47,10 @@ void hooks_need(struct hooks *hooks, struct taskmon_bpf *bpf, u64 metrics, bool 
 
 /** Programs loaded from now on use this map in place of the one of that name in the object; -1: that one again. */
 void hooks_set_map(struct hooks *hooks, const char *name, int fd);
+/**
+ * Another object with the maps of `bpf`, for programs that come and go: none of it is loaded, who needs some chooses them. NULL, with errno.
+ */
+struct taskmon_bpf *hooks_open_sharing(const struct hooks *hooks, const struct taskmon_bpf *bpf);
 
 /** Metrics of cost HOOK that are being measured now. */
 u64 hooks_measured(const struct hooks *hooks);

@@ -2,6 +2,7 @@
 #include "kernel.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -21,6 +22,7 @@
 #include "rollup.h"
 #include "stream.h"
 #include "taskmon.skel.h"
+#include "uprobe.h"
 
 #define SUBSYSTEM "kernel"
 
@@ -50,6 +52,7 @@ static const struct requirement {
 struct kernel {
 	struct taskmon_bpf *bpf;
 	struct hooks *hooks;
+	int more_ring; /* kernel_add_ring(); -1: none */
 	struct ring_buffer *ring;
 	struct bpf_link *sampler;
 	kernel_event_handler handler;
@@ -84,7 +87,7 @@ static bool kernel_has_field(const struct btf *btf, const char *type_name, const
 	return false;
 }
 
-static void set_unavailable(struct kernel *kernel, u64 metrics, const char *reason)
+void kernel_set_unavailable(struct kernel *kernel, u64 metrics, const char *reason)
 {
 	for (int id = 0; id < METRIC_TOTAL; id++)
 		if (metrics & METRIC_BIT(id))
@@ -97,12 +100,13 @@ static int find_unavailable(struct kernel *kernel)
 
 	if (!btf)
 		return -ENOTSUP;
-	set_unavailable(kernel, metric_walk_bits, rollup_unavailable());
+	kernel_set_unavailable(kernel, metric_walk_bits, rollup_unavailable());
+	kernel_set_unavailable(kernel, METRICS_OF_HEAP, uprobe_unavailable());
 	for (size_t i = 0; i < sizeof(requirements) / sizeof(requirements[0]); i++) {
 		const struct requirement *need = &requirements[i];
 
 		if (!kernel_has_field(btf, need->type, need->field))
-			set_unavailable(kernel, need->metrics, need->reason);
+			kernel_set_unavailable(kernel, need->metrics, need->reason);
 	}
 	btf__free(btf);
 	return 0;
@@ -119,10 +123,15 @@ static int deliver(void *context, void *record, size_t size)
 static struct taskmon_bpf *open_programs(void)
 {
 	struct taskmon_bpf *bpf = taskmon_bpf__open();
+	struct bpf_program *program;
 	struct timespec tick;
 
 	if (!bpf)
 		return NULL;
+	/* those on functions of programs: kernel_load_programs() */
+	bpf_object__for_each_program(program, bpf->obj)
+		if (bpf_program__type(program) == BPF_PROG_TYPE_KPROBE)
+			bpf_program__set_autoload(program, false);
 	bpf->rodata->cpu_count = (u32)libbpf_num_possible_cpus();
 	bpf->rodata->page_size = (u32)sysconf(_SC_PAGESIZE);
 	clock_getres(CLOCK_MONOTONIC_COARSE, &tick); /* which advances at scheduler ticks */
@@ -182,6 +191,7 @@ int kernel_open(struct kernel **out, kernel_event_handler handler, void *context
 	if (!kernel)
 		return -ENOMEM;
 	kernel->stream_bytes = STREAM_BYTES;
+	kernel->more_ring = -1;
 	kernel->handler = handler;
 	kernel->context = context;
 	libbpf_set_print(print_libbpf);
@@ -220,6 +230,8 @@ void kernel_close(struct kernel *kernel)
 	stream_close(kernel->stream);
 	bpf_link__destroy(kernel->sampler);
 	ring_buffer__free(kernel->ring);
+	if (kernel->more_ring >= 0)
+		close(kernel->more_ring);
 	taskmon_bpf__destroy(kernel->bpf);
 	free(kernel);
 }
@@ -227,6 +239,43 @@ void kernel_close(struct kernel *kernel)
 void kernel_set_stream_bytes(struct kernel *kernel, size_t bytes)
 {
 	kernel->stream_bytes = bytes;
+}
+
+int kernel_load_programs(const struct kernel *kernel, const char *const *names, size_t count, int attach_type, int *fds)
+{
+	struct taskmon_bpf *bpf = hooks_open_sharing(kernel->hooks, kernel->bpf);
+	int err = bpf ? 0 : -errno;
+
+	for (size_t i = 0; i < count; i++)
+		fds[i] = -1;
+	for (size_t i = 0; i < count && !err; i++) {
+		struct bpf_program *program = bpf_object__find_program_by_name(bpf->obj, names[i]);
+
+		err = bpf_program__set_autoload(program, true);
+		if (attach_type)
+			bpf_program__set_expected_attach_type(program, (enum bpf_attach_type)attach_type);
+	}
+	if (!err)
+		err = taskmon_bpf__load(bpf);
+	for (size_t i = 0; i < count && !err; i++) {
+		fds[i] = fcntl(bpf_program__fd(bpf_object__find_program_by_name(bpf->obj, names[i])), F_DUPFD_CLOEXEC, 0);
+		err = fds[i] < 0 ? -errno : 0;
+	}
+	for (size_t i = 0; i < count && err; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	taskmon_bpf__destroy(bpf);
+	return err;
+}
+
+int kernel_map_fd(const struct kernel *kernel, const char *name)
+{
+	return bpf_object__find_map_fd_by_name(kernel->bpf->obj, name);
+}
+
+u32 *kernel_heap_armed(const struct kernel *kernel)
+{
+	return kernel->bpf->bss->heap_armed;
 }
 
 void kernel_set_cgroup(struct kernel *kernel, int cgroup_fd)
@@ -302,6 +351,20 @@ void kernel_need(struct kernel *kernel, u64 metrics, bool watching)
 const struct hooks *kernel_hooks(const struct kernel *kernel)
 {
 	return kernel->hooks;
+}
+
+int kernel_add_ring(struct kernel *kernel, const char *name, size_t bytes)
+{
+	int fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, name, 0, 0, (u32)bytes, NULL);
+	int err = fd < 0 ? fd : ring_buffer__add(kernel->ring, fd, deliver, kernel);
+
+	if (!err) {
+		kernel->more_ring = fd;
+		hooks_set_map(kernel->hooks, name, fd);
+	} else if (fd >= 0) {
+		close(fd);
+	}
+	return err;
 }
 
 void kernel_measure_clock(struct kernel *kernel)
@@ -518,6 +581,13 @@ const char *kernel_syscalls_unavailable(const struct kernel *kernel)
 u64 kernel_lost(const struct kernel *kernel, unsigned int watch, enum loss_cause cause)
 {
 	return __atomic_load_n(&kernel->bpf->bss->lost[watch][cause], __ATOMIC_RELAXED);
+}
+
+void kernel_add_loss(struct kernel *kernel, u64 watches, enum loss_cause cause, u64 count)
+{
+	for (unsigned int watch = 0; watch < WATCH_MAX; watch++)
+		if (watches >> watch & 1)
+			__atomic_fetch_add(&kernel->bpf->bss->lost[watch][cause], count, __ATOMIC_RELAXED);
 }
 
 u64 kernel_skipped(const struct kernel *kernel)

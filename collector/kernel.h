@@ -13,7 +13,7 @@
 struct hooks;
 struct kernel;
 
-/** Gets each task_event and final task_record in the order in which the kernel wrote them. */
+/** Gets each task_event, final task_record and probe_hit; those of a ring in the order in which they were written. */
 typedef void (*kernel_event_handler)(const void *record, size_t size, void *context);
 /** Gets each system call. */
 typedef void (*kernel_syscall_handler)(const struct syscall_record *record, void *context);
@@ -30,6 +30,15 @@ void kernel_close(struct kernel *kernel);
 
 /** How much memory system calls may wait in while somebody wants them. */
 void kernel_set_stream_bytes(struct kernel *kernel, size_t bytes);
+/**
+ * Load programs that others attach, with the maps of all: a descriptor of each goes to `fds`. Closing these unloads them.
+ * `attach_type`: enum bpf_attach_type, 0 for what they say themselves. May be called by any thread.
+ */
+int kernel_load_programs(const struct kernel *kernel, const char *const *names, size_t count, int attach_type, int *fds);
+/** A map, for who reads or writes it by bpf(2); it stays the kernel side's. */
+int kernel_map_fd(const struct kernel *kernel, const char *name);
+/** Of HEAP_SLOTS flags. */
+u32 *kernel_heap_armed(const struct kernel *kernel);
 
 /** The root of the cgroup v2 hierarchy, for the programs on packets; -1: there is none. */
 void kernel_set_cgroup(struct kernel *kernel, int cgroup_fd);
@@ -42,6 +51,12 @@ void kernel_need(struct kernel *kernel, u64 metrics, bool watching);
 
 /** The programs on events, for people. */
 const struct hooks *kernel_hooks(const struct kernel *kernel);
+
+/**
+ * A ring buffer of its own for programs that are loaded from now on, in place of the map of that name; its records come
+ * as the others do. It lasts as long as the kernel side, which can have one. Returns 0 or a negative errno.
+ */
+int kernel_add_ring(struct kernel *kernel, const char *name, size_t bytes);
 
 /**
  * Measure how far the clock of the run queues is from the boot clock; the on-CPU time of running tasks is as exact as
@@ -102,6 +117,9 @@ size_t kernel_drain_syscalls(struct kernel *kernel, size_t most, kernel_syscall_
 /** What was lost per watch and cause since the kernel side was loaded. */
 u64 kernel_lost(const struct kernel *kernel, unsigned int watch, enum loss_cause cause);
 
+/** Count what user space had to leave out for these watches. */
+void kernel_add_loss(struct kernel *kernel, u64 watches, enum loss_cause cause, u64 count);
+
 /**
  * How often the kernel has skipped a program on an event, because it was running on that CPU already (recursion_misses of
  * bpf_prog_info). Never falls.
@@ -110,6 +128,8 @@ u64 kernel_skipped(const struct kernel *kernel);
 
 /** Why this kernel cannot tell of each system call; NULL if it can. */
 const char *kernel_syscalls_unavailable(const struct kernel *kernel);
+/** Some metrics have turned out not to be measurable. */
+void kernel_set_unavailable(struct kernel *kernel, u64 metrics, const char *reason);
 /** Why this kernel cannot measure the metric; NULL if it can. */
 const char *kernel_metric_unavailable(const struct kernel *kernel, enum metric_id id);
 

@@ -15,11 +15,13 @@
 #include "config.h"
 #include "dispatch.h"
 #include "doctor.h"
+#include "heap.h"
 #include "kernel.h"
 #include "log.h"
 #include "notify.h"
 #include "options.h"
 #include "privilege.h"
+#include "probe.h"
 #include "sampler.h"
 #include "server.h"
 #include "smaps.h"
@@ -36,7 +38,9 @@ struct collector {
 	struct watches *watches;
 	struct cgroups *cgroups;
 	struct smaps *smaps;
+	struct probes *probes;
 	struct streams *streams;
+	struct heap *heap;
 	struct dispatch *dispatch;
 	struct sampler sampler;
 	struct requests requests;
@@ -50,6 +54,7 @@ static void on_stop_signal(uv_signal_t *handle, int number)
 	log_debug(NULL, "signal %d: ending", number);
 	server_stop(&collector->server);
 	sampler_stop(&collector->sampler);
+	heap_stop(collector->heap);
 	uv_close((uv_handle_t *)&collector->on_int, NULL);
 	uv_close((uv_handle_t *)&collector->on_term, NULL);
 	uv_close((uv_handle_t *)&collector->on_hup, NULL);
@@ -116,11 +121,16 @@ static int build(struct collector *collector)
 	collector->watches = watches_new(collector->kernel, &collector->rules);
 	kernel_set_cgroup(collector->kernel, cgroup_root(collector->cgroups));
 	collector->smaps = smaps_new(collector->config.smaps_share, collector->config.smaps_max_rss);
+	collector->probes = probes_new(collector->kernel);
 	kernel_set_stream_bytes(collector->kernel, collector->config.stream_bytes);
 	collector->streams = streams_new(collector->kernel);
+	collector->heap = heap_new(collector->kernel, &collector->config.heap);
 	collector->dispatch = dispatch_new(collector->kernel, collector->watches, collector->cgroups, collector->smaps,
-					   collector->streams);
-	return collector->watches && collector->smaps && collector->streams && collector->dispatch ? 0 : -ENOMEM;
+					   collector->probes, collector->streams, collector->heap);
+	return collector->watches && collector->smaps && collector->probes && collector->streams && collector->heap &&
+			       collector->dispatch ?
+		       0 :
+		       -ENOMEM;
 }
 
 static int serve(struct collector *collector, int notify_fd)
@@ -129,9 +139,11 @@ static int serve(struct collector *collector, int notify_fd)
 
 	collector->requests =
 		(struct requests){ collector->kernel, collector->dispatch, &collector->sampler, &collector->rules,
-				     collector->watches };
+				   collector->watches, collector->probes, collector->heap };
 	err = sampler_start(&collector->sampler, &collector->loop, collector->kernel, collector->watches,
 			    collector->dispatch, collector->streams);
+	if (!err)
+		err = heap_start(collector->heap, &collector->loop);
 	if (!err)
 		err = server_start(&collector->server, &collector->requests);
 	if (err)
@@ -161,7 +173,9 @@ static int run(struct collector *collector)
 		err = serve(collector, notify_fd);
 	uv_loop_close(&collector->loop);
 	dispatch_free(collector->dispatch);
+	probes_free(collector->probes);
 	streams_free(collector->streams);
+	heap_free(collector->heap);
 	smaps_free(collector->smaps);
 	cgroups_free(collector->cgroups);
 	watches_free(collector->watches);

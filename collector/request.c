@@ -9,7 +9,9 @@
 
 #include "clock.h"
 #include "explain.h"
+#include "heap.h"
 #include "metric.h"
+#include "probe_request.h"
 #include "wire.h"
 
 enum {
@@ -271,6 +273,28 @@ static void send_subscribed(struct session *session, uint32_t request, const str
 	session_send_control(session, &message);
 }
 
+/* To the processes that are named; those that they have created follow with the baseline. */
+static int attach_probes(struct requests *requests, struct session *session, const Taskmon__Subscribe *subscribe,
+			 const struct watch_spec *watch, struct feed *feed)
+{
+	int err = 0;
+
+	if (feed_spec(feed)->probe_count == 0)
+		return 0;
+	for (size_t i = 0; !err && i < watch->pid_count; i++)
+		err = dispatch_probe(requests->dispatch, feed, watch->pids[i].tgid);
+	if (!err)
+		return 0;
+	dispatch_leave(requests->dispatch, session, feed);
+	sampler_reschedule(requests->sampler);
+	if (err == -EMFILE)
+		session_refuse(session, TASKMON__ERROR__CODE__LIMIT, subscribe->request, "too many processes are probed");
+	else
+		session_refuse(session, TASKMON__ERROR__CODE__UNAVAILABLE, subscribe->request,
+			       "the probes could not be attached: %s", strerror(-err));
+	return err;
+}
+
 static int serve_subscribe(struct requests *requests, struct session *session, const Taskmon__Frame *message)
 {
 	const Taskmon__Subscribe *subscribe = message->subscribe;
@@ -280,7 +304,8 @@ static int serve_subscribe(struct requests *requests, struct session *session, c
 	int err;
 
 	memset(&watch, 0, sizeof(watch));
-	if (read_selection(requests, session, subscribe, &watch) || read_wishes(requests, session, subscribe, &spec))
+	if (read_selection(requests, session, subscribe, &watch) || read_wishes(requests, session, subscribe, &spec) ||
+	    probe_request_read(requests->probes, session, subscribe, &watch, &spec))
 		return 0;
 	/* what is in the rings by now is older than this subscription */
 	sampler_drain_all(requests->sampler);
@@ -289,13 +314,17 @@ static int serve_subscribe(struct requests *requests, struct session *session, c
 		refuse_join(session, subscribe->request, err);
 		return 0;
 	}
+	if (attach_probes(requests, session, subscribe, &watch, feed))
+		return 0;
 	/*
 	 * The answer must come before the baseline, but a client that reads it may start what it waits to watch, so
-	 * it must not leave before every task has been judged.
+	 * it must not leave before every task has been judged, and is probed where that was asked for.
 	 */
 	session_cork(session);
 	send_subscribed(session, subscribe->request, feed);
 	err = sampler_baseline(requests->sampler, feed, session);
+	if (!err && spec.metrics & METRICS_OF_HEAP)
+		heap_wait(requests->heap, session);
 	session_uncork(session);
 	if (err)
 		return session_fail(session, TASKMON__ERROR__CODE__INTERNAL, "the tasks could not be read: %s",

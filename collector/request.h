@@ -8,12 +8,16 @@
 #include "sampler.h"
 #include "session.h"
 
+struct heap;
+
 struct requests {
 	struct kernel *kernel;
 	struct dispatch *dispatch;
 	struct sampler *sampler;
 	const struct rules *rules;
 	const struct watches *watches;
+	struct probes *probes;
+	struct heap *heap;
 };
 
 /** Serve one frame. 0, or the session has failed. */

@@ -52,7 +52,7 @@ static void add_sample(const struct task_record *record, void *context)
 			if (record->folds >> spec->watch & 1)
 				feed_keep_maxima(feed, record);
 		} else if (record->watches >> spec->watch & 1) {
-			feed_add_sample(feed, record);
+			dispatch_sample(pass->dispatch, feed, record);
 		}
 	}
 }

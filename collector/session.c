@@ -2,11 +2,13 @@
 #include "session.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "log.h"
@@ -50,7 +52,10 @@ struct session {
 	struct frame_reader reader;
 	uint8_t *untaken; /* came before it was paused */
 	size_t untaken_bytes;
-	bool greeted, failing, closing, corked, paused;
+	bool greeted, failing, closing, paused;
+	unsigned int corks;
+	int files[SESSION_FILES_MAX]; /* that the client has passed */
+	size_t file_count;
 
 	struct queue queue;
 	size_t queue_limit, queue_bytes; /* what is being written counts too */
@@ -69,6 +74,7 @@ static const Taskmon__Loss__Cause loss_cause_of[SESSION_LOADS] = {
 	[SESSION_SAMPLES] = TASKMON__LOSS__CAUSE__QUEUE_SAMPLES,
 	[SESSION_ENDED] = TASKMON__LOSS__CAUSE__QUEUE_ENDED,
 	[SESSION_EVENTS] = TASKMON__LOSS__CAUSE__QUEUE_EVENTS,
+	[SESSION_PROBES] = TASKMON__LOSS__CAUSE__QUEUE_PROBES,
 };
 
 static void write_more(struct session *session);
@@ -145,6 +151,8 @@ void session_close(struct session *session)
 	/* `writing` belongs to libuv until its callback has run */
 	free_queue(&session->queue);
 	frame_reader_free(&session->reader);
+	while (session->file_count)
+		close(session->files[--session->file_count]);
 	uv_close((uv_handle_t *)&session->timer, on_timer_closed);
 }
 
@@ -239,7 +247,7 @@ static void write_more(struct session *session)
 	unsigned int count = 0;
 	struct queued *entry;
 
-	if (session->closing || session->corked || !TAILQ_EMPTY(&session->writing))
+	if (session->closing || session->corks > 0 || !TAILQ_EMPTY(&session->writing))
 		return;
 	queue_losses(session);
 	while (count < WRITE_FRAMES && (entry = TAILQ_FIRST(&session->queue))) {
@@ -364,12 +372,12 @@ size_t session_waiting(const struct session *session)
 
 void session_cork(struct session *session)
 {
-	session->corked = true;
+	session->corks++;
 }
 
 void session_uncork(struct session *session)
 {
-	session->corked = false;
+	session->corks--;
 	write_more(session);
 }
 
@@ -491,6 +499,64 @@ static void take(struct session *session, const uint8_t *bytes, size_t size)
 	}
 }
 
+static void free_handle(uv_handle_t *handle)
+{
+	free(handle);
+}
+
+/*
+ * libuv gives what was passed only as a stream, whatever it is: a copy of the descriptor is kept, and that handle is
+ * closed again.
+ */
+static int take_passed_file(struct session *session)
+{
+	uv_pipe_t *handle = malloc(sizeof(*handle));
+	uv_os_fd_t fd;
+	int err;
+
+	if (!handle)
+		return -ENOMEM;
+	uv_pipe_init(session->pipe.loop, handle, 0);
+	err = uv_accept((uv_stream_t *)&session->pipe, (uv_stream_t *)handle);
+	if (!err && session->file_count == SESSION_FILES_MAX)
+		err = -EMFILE;
+	if (!err)
+		err = uv_fileno((uv_handle_t *)handle, &fd);
+	if (!err) {
+		fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		err = fd < 0 ? -errno : 0;
+	}
+	if (!err)
+		session->files[session->file_count++] = fd;
+	uv_close((uv_handle_t *)handle, free_handle);
+	return err;
+}
+
+/* All must be taken, or libuv would keep them. */
+static int take_passed_files(struct session *session)
+{
+	int err = 0;
+
+	while (uv_pipe_pending_count(&session->pipe) > 0) {
+		int taken = take_passed_file(session);
+
+		if (taken == -ENOMEM)
+			return taken;
+		err = err ? err : taken;
+	}
+	return err;
+}
+
+size_t session_take_files(struct session *session, int *fds, size_t most)
+{
+	size_t count = session->file_count < most ? session->file_count : most;
+
+	memcpy(fds, session->files, count * sizeof(*fds));
+	session->file_count -= count;
+	memmove(session->files, session->files + count, session->file_count * sizeof(*fds));
+	return count;
+}
+
 static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
 {
 	struct session *session = stream->data;
@@ -499,6 +565,8 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
 		return;
 	if (size < 0)
 		session_close(session);
+	else if (take_passed_files(session))
+		session_fail(session, TASKMON__ERROR__CODE__LIMIT, "more than %d files", SESSION_FILES_MAX);
 	else
 		take(session, (const uint8_t *)buffer->base, (size_t)size);
 }
@@ -547,7 +615,7 @@ int session_accept(uv_stream_t *listener, size_t queue_bytes, const struct sessi
 	TAILQ_INIT(&session->queue);
 	TAILQ_INIT(&session->writing);
 	frame_reader_init(&session->reader, WIRE_CLIENT_FRAME_MAX);
-	uv_pipe_init(listener->loop, &session->pipe, 0);
+	uv_pipe_init(listener->loop, &session->pipe, 1); /* descriptors may come with frames */
 	uv_timer_init(listener->loop, &session->timer);
 	uv_timer_init(listener->loop, &session->rest);
 	session->pipe.data = session->timer.data = session->rest.data = session;

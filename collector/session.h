@@ -25,6 +25,7 @@ enum session_load {
 	SESSION_SAMPLES,
 	SESSION_ENDED,
 	SESSION_EVENTS,
+	SESSION_PROBES,
 	SESSION_LOADS
 };
 
@@ -42,6 +43,13 @@ int session_accept(uv_stream_t *listener, size_t queue_bytes, const struct sessi
 
 /** The file descriptor of the socket. */
 int session_fd(const struct session *session);
+
+/**
+ * Descriptors that the client has passed (SCM_RIGHTS), the oldest first: they are the caller's. Returns how many there
+ * were, at most `most`. More than SESSION_FILES_MAX that nobody has taken end the session.
+ */
+#define SESSION_FILES_MAX 8
+size_t session_take_files(struct session *session, int *fds, size_t most);
 
 /** Who it is; filled by the owner after the accept. */
 struct client *session_client(struct session *session);
@@ -75,7 +83,7 @@ void session_send_control(struct session *session, const Taskmon__Frame *message
 /** Bytes that wait for the client to read. */
 size_t session_waiting(const struct session *session);
 
-/** Between these two, frames are queued but nothing is sent. */
+/** Between these two, frames are queued but nothing is sent. They may be nested. */
 void session_cork(struct session *session);
 void session_uncork(struct session *session);
 

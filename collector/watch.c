@@ -233,6 +233,7 @@ static void update_settings(struct watches *watches)
 	settings->timed = watches->wishes.timed & used;
 	settings->windows = watches->wishes.windows & used;
 	settings->syscalls = watches->wishes.syscalls & used;
+	settings->heaped = watches->wishes.heaped & used;
 	settings->used = used;
 	settings->settled = ++settings->generation;
 }
@@ -247,10 +248,20 @@ static void find_facts(struct watches *watches)
 	watches->fresh_terms = 0;
 }
 
+/* Who is probed for a watch that does not want it any more hears of it when its process is judged. */
+static void leave_heaps(struct watches *watches, u64 heaped_before)
+{
+	u64 heaped = kernel_settings(watches->kernel)->heaped;
+
+	if (heaped && heaped_before & ~heaped)
+		watches_judge(watches, NULL, NULL, NULL);
+}
+
 /* Programs first: what is selected from now on is measured from its beginning. */
 static void update_kernel(struct watches *watches)
 {
 	u64 metrics = watches->wishes.metrics | watches->limits;
+	u64 heaped = kernel_settings(watches->kernel)->heaped;
 	bool watching = false;
 
 	for (int i = 0; i < WATCH_MAX; i++)
@@ -259,6 +270,7 @@ static void update_kernel(struct watches *watches)
 	kernel_need(watches->kernel, metrics, watching);
 	update_settings(watches);
 	find_facts(watches);
+	leave_heaps(watches, heaped);
 }
 
 void watches_update_rules(struct watches *watches)

@@ -51,6 +51,7 @@ struct watch_wishes {
 	u64 timed;   /* want METRICS_OF_SWITCHES */
 	u64 windows; /* want metrics of kind WINDOW */
 	u64 syscalls; /* want each system call */
+	u64 heaped;  /* want METRICS_OF_HEAP */
 	u64 metrics; /* and NEED_SYSCALLS */
 };
 

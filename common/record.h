@@ -93,6 +93,11 @@ __attribute__((unused)) static const u64 metric_walk_bits =
 	 METRIC_BIT(M_task_link_rx_packets) | METRIC_BIT(M_task_link_tx_packets))
 #define METRICS_OF_SOCKETS (METRICS_OF_LINK | METRIC_BIT(M_task_retransmit_count))
 
+/* Metrics of what processes allocate: their programs are attached to each process. */
+#define METRICS_OF_HEAP                                                                      \
+	(METRIC_BIT(M_task_heap_size) | METRIC_BIT(M_task_heap_times) |                          \
+	 METRIC_BIT(M_task_heap_alloc_count) | METRIC_BIT(M_task_heap_alloc_bytes))
+
 /* Metrics of cost HOOK are counted by programs on events; the places where they are. */
 enum hook_figure {
 #define FIGURE_OF_FREE(name)
@@ -117,6 +122,7 @@ enum record_type {
 	RECORD_FORK,       /* struct task_event, like all that follow */
 	RECORD_EXEC,
 	RECORD_RENAME,
+	RECORD_PROBE, /* struct probe_hit */
 };
 
 /* What a record stands for. */
@@ -197,7 +203,10 @@ enum loss_cause {
 	LOSS_RING_FULL,  /* an event or a final record did not fit into the ring buffer */
 	LOSS_STATE_FULL, /* no memory for the state of a task: it is not watched */
 	LOSS_TABLE_FULL, /* no room for a block request in flight, or for what a task is charged from elsewhere */
+	LOSS_PROBE_FULL, /* a call or return of a probed function did not fit into the ring of these */
+	LOSS_PROBE_RETURN, /* a call whose return the kernel will not show, because too many are open in its thread */
 	LOSS_STREAM_FULL, /* no room for a system call in the ring of its CPU */
+	LOSS_HEAP_FULL,  /* a block that the ledger of its process had no room for, or a process that could not have a ledger */
 	LOSS_CAUSES
 };
 
@@ -225,11 +234,13 @@ struct watch_settings {
 	u64 timed;      /* want METRICS_OF_SWITCHES */
 	u64 windows;    /* want metrics of kind WINDOW */
 	u64 syscalls;   /* want each system call */
+	u64 heaped;     /* want METRICS_OF_HEAP */
 	u64 metrics;    /* metrics that anybody wants: costly ones are left out otherwise */
 	u64 measured;   /* metrics of cost HOOK whose programs are attached */
 	u32 epoch;      /* counts attachments to sched_switch: what was noted under another one is old */
 	u32 settled;    /* the first generation with these watches and rules: what was judged since then can be relied on */
 	u32 generation; /* counts changes, and passes that judge; a process judged under another one is judged again */
+	u32 heap_era;   /* counts how often somebody wanted METRICS_OF_HEAP after nobody did: heaps of another one are old */
 	u32 judging;    /* this pass of the sampler also judges processes that are not watched yet */
 };
 
@@ -296,6 +307,143 @@ struct rule_settings {
 #define ARGV_HASH_SEED 14695981039346656037ULL /* FNV-1a, 64 bits */
 #define ARGV_HASH_PRIME 1099511628211ULL
 #define ARGV_BASENAME_SALT 0x9e3779b97f4a7c15ULL /* a token's last part, behind its last slash */
+
+/*
+ * Probes of functions. Each is in a slot; it is attached to one process at a time, with that process and its slot in the
+ * cookie, since some kernels run a program for other processes that are probed at the same place, too. What is detached
+ * may go on for a moment: by its serial number it is known not to count any more.
+ */
+enum {
+	PROBE_SLOTS = 256,
+	PROBE_ARGUMENTS_MAX = 16,
+	PROBE_REGISTERS = 6,     /* that arguments are passed in; later ones are on the stack */
+	PROBE_TEXT_MAX = 256,    /* bytes of one text with its NUL */
+	PROBE_TEXTS_BYTES = 1024,
+	PROBE_CALLS_MAX = 64, /* nested calls of a thread whose return is shown: MAX_URETPROBE_DEPTH, include/linux/uprobes.h */
+};
+
+#define PROBE_SERIAL_MAX 0xffffff
+#define PROBE_COOKIE(tgid, slot, serial) ((u64)(serial) << 40 | (u64)(slot) << 32 | (u32)(tgid))
+#define PROBE_COOKIE_SLOT(cookie) ((cookie) >> 32 & (PROBE_SLOTS - 1))
+#define PROBE_COOKIE_SERIAL(cookie) ((cookie) >> 40)
+
+/** A function in a process. */
+struct probe_target {
+	u32 tgid, slot;
+};
+
+enum { PROBE_TARGETS_MAX = 1024 };
+
+struct probe_argument {
+	u16 place;      /* which register; from PROBE_REGISTERS on, which word on the stack */
+	u16 text_bytes; /* it points to a text of at most so many bytes, NUL and all; 0: it is a number */
+	u16 text_at;    /* where its text goes in the record */
+	u16 pad;
+};
+
+struct probe_spec {
+	u64 watches; /* that want it */
+	u32 argument_count;
+	u32 pad;
+	struct probe_argument arguments[PROBE_ARGUMENTS_MAX];
+};
+
+enum probe_hit_flags {
+	PROBE_RETURN = 1 << 0, /* else the function was called */
+	PROBE_TOTALS = 1 << 1, /* heap_bytes and heap_blocks are known */
+	PROBE_CHANGE = 1 << 2, /* the changes are known */
+	PROBE_TEXTS = 1 << 3,  /* a struct probe_texts follows */
+};
+
+/** A call of a probed function, or its return. */
+struct probe_hit {
+	u32 type; /* RECORD_PROBE */
+	u32 slot;
+	u64 watches;
+	u64 time_ns; /* CLOCK_BOOTTIME */
+	u32 tid, tgid;
+	u32 flags; /* enum probe_hit_flags */
+	u32 depth; /* calls of this function that are open in this thread, this one included; 0: not known */
+	u64 heap_bytes, heap_blocks; /* outstanding, of the process */
+	u64 bytes_change, blocks_change; /* return: what this thread has added since the call; signed */
+	u64 present; /* bit per argument that could be read */
+	u64 arguments[PROBE_ARGUMENTS_MAX]; /* as in the register or on the stack; of a text: its length with NUL */
+};
+
+struct probe_texts {
+	struct probe_hit hit;
+	char texts[PROBE_TEXTS_BYTES + PROBE_TEXT_MAX];
+};
+
+/*
+ * Heaps. Each probed process has a ledger, a table of its outstanding blocks by address, in a slot of `ledgers`.
+ */
+enum {
+	HEAP_SLOTS = 1024,    /* slot 0 is nobody's */
+	HEAP_COPY_MAX = 65536, /* blocks that a forked child can inherit: they are copied while the parent waits */
+};
+
+/** How much is known of a heap. */
+enum heap_armed {
+	HEAP_UNARMED,     /* nothing is attached yet, or there is nothing to attach to */
+	HEAP_ARMED,       /* all functions are probed */
+	HEAP_ARMED_AHEAD, /* those of the program that it will execute, too */
+};
+
+/** What the arguments of a function mean. */
+enum heap_call {
+	HEAP_MALLOC,       /* (size) */
+	HEAP_CALLOC,       /* (count, size) */
+	HEAP_REALLOC,      /* (block, size) */
+	HEAP_REALLOCARRAY, /* (block, count, size) */
+	HEAP_ALIGNED,      /* (alignment, size) */
+	HEAP_POSIX,        /* (&block, alignment, size), returns 0 */
+	HEAP_FREE,         /* (block) */
+	HEAP_LIBRARIES,    /* called by the dynamic linker when it has changed what is mapped */
+};
+
+/** The cookie of each attachment: the process that it is for, since some kernels run it for others, too. */
+#define HEAP_COOKIE(tgid, call) ((u64)(call) << 32 | (u32)(tgid))
+
+enum heap_notice_type {
+	HEAP_WANTED = 1, /* probe it; it has `slot`, if that is not 0 */
+	HEAP_UNWANTED,
+	HEAP_EXEC,       /* it executes another program */
+	HEAP_MAPPED,     /* other files may be mapped */
+	HEAP_MOVED,      /* probes must be attached to another thread: the one that had them has gone */
+};
+
+/** From the kernel side to who attaches probes. */
+struct heap_notice {
+	u32 type;
+	u32 tgid;
+	u64 start_time_ns;
+	u64 watches; /* that want it */
+	u32 slot;
+	u32 era; /* see struct watch_settings */
+	u32 uid; /* real user id of the process */
+	u32 pad;
+};
+
+/** What a probed process has outstanding. */
+struct process_heap {
+	u64 start_time_ns; /* with the number of the process: whose it is */
+	u64 epoch;         /* when it began, or began anew by exec: blocks of another epoch are gone */
+	u64 watches;       /* that want it */
+	u32 slot;          /* of its ledger */
+	u32 era;           /* of the settings under which it began */
+	u32 borrowed;      /* its memory is still its parent's, as after vfork */
+	u32 pad;
+	u64 size, times;   /* outstanding bytes and blocks */
+	u64 alloc_count, alloc_bytes;
+	u64 unknown_frees; /* of blocks that are in no ledger */
+};
+
+/** One outstanding block of a ledger, by its address. */
+struct heap_block {
+	u64 size;
+	u64 epoch; /* of struct process_heap */
+};
 
 /** What one pass of the sampler shall emit. */
 struct sample_request {

@@ -102,8 +102,9 @@ static int apply_output_file(void *target, const cJSON *value, struct json_file 
 
 static int apply_probe(struct options *options, const cJSON *value)
 {
-	const char *text = cJSON_GetStringValue(value), *colon = text ? strrchr(text, ':') : NULL;
+	const char *text = cJSON_GetStringValue(value), *colon = text ? strchr(text, ':') : NULL;
 
+	options->probes_of_config = true;
 	if (!colon || colon == text || !colon[1])
 		return -EINVAL;
 	return value_append_text(text, &options->probes, &options->probe_count);
@@ -367,10 +368,4 @@ int config_read(struct options *options, const char *path, char *error, size_t e
 		err = conclude(&file, &reading);
 	json_file_close(&file);
 	return err;
-}
-
-void config_warn(const struct options *options)
-{
-	if (options->probe_count && !modules[MODULE_MEMLEAK].available)
-		log_warning(NULL, "memleak_probes: not available in version " TASKMON_VERSION ": nothing is probed");
 }

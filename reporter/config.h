@@ -15,7 +15,4 @@
  */
 int config_read(struct options *options, const char *path, char *error, size_t error_size);
 
-/** Log what the file asks for and this version cannot do, although nothing else is wrong. */
-void config_warn(const struct options *options);
-
 #endif

@@ -140,7 +140,7 @@ static int on_welcome(struct report *report, const Taskmon__Frame *message)
 	int err = 0;
 
 	report->greeted = true;
-	source_init(&report->source, message->welcome, report->pipeline);
+	source_init(&report->source, message->welcome, report->pipeline, report->options->probe_set);
 	if (!report->in_gap) {
 		subscribe_warn(message->welcome, report->options);
 		err = pipeline_begin(report->pipeline);
@@ -208,6 +208,11 @@ static int on_syscalls(struct report *report, const Taskmon__Frame *message)
 	return source_syscalls(&report->source, message->syscalls);
 }
 
+static int on_probe_hits(struct report *report, const Taskmon__Frame *message)
+{
+	return source_hits(&report->source, message->probe_hits);
+}
+
 static int on_loss(struct report *report, const Taskmon__Frame *message)
 {
 	return source_loss(&report->source, message->loss);
@@ -264,6 +269,7 @@ static int (*const on_frames[])(struct report *report, const Taskmon__Frame *mes
 	[TASKMON__FRAME__BODY_ENDED] = on_ended,
 	[TASKMON__FRAME__BODY_EVENTS] = on_events,
 	[TASKMON__FRAME__BODY_SYSCALLS] = on_syscalls,
+	[TASKMON__FRAME__BODY_PROBE_HITS] = on_probe_hits,
 	[TASKMON__FRAME__BODY_LOSS] = on_loss,
 	[TASKMON__FRAME__BODY_ERROR] = on_error,
 	[TASKMON__FRAME__BODY_UNSUBSCRIBED] = on_unsubscribed,

@@ -107,6 +107,29 @@ static const struct csv_column syscall_columns[] = {
 	{ "PARM1", put_nothing }, { "TID", put_tid },  { "RET", put_nothing }, { "COMPAT", put_nothing }, { NULL, NULL },
 };
 
+/* --- mem.csv */
+
+static void put_gauge(struct output *output, const struct row *row, enum metric_id id)
+{
+	if (row_has(row, id))
+		output_u64(output, row->value[id]);
+}
+
+static void put_heap_size(struct output *output, const struct row *row)
+{
+	put_gauge(output, row, M_task_heap_size);
+}
+
+static void put_heap_times(struct output *output, const struct row *row)
+{
+	put_gauge(output, row, M_task_heap_times);
+}
+
+static const struct csv_column mem_columns[] = {
+	{ "Ticks", put_ticks },       { "PID", put_tgid },          { "COMM", put_comm },
+	{ "Size(B)", put_heap_size }, { "Times", put_heap_times }, { NULL, NULL },
+};
+
 /* --- task.csv */
 
 static void put_time(struct output *output, const struct row *row)
@@ -154,6 +177,13 @@ const struct csv_table csv_tables[] = {
 		.columns = cpu_columns,
 		.windows_only = true,
 		.deltas = METRIC_BIT(M_task_on_cpu_ns) | METRIC_BIT(M_task_off_cpu_ns),
+	},
+	{
+		.module = MODULE_MEM,
+		.columns = mem_columns,
+		.windows_only = true,
+		.measured_only = true,
+		.gauges = METRIC_BIT(M_task_heap_size) | METRIC_BIT(M_task_heap_times),
 	},
 	{
 		.module = MODULE_NET,
@@ -213,7 +243,7 @@ void csv_put_row(struct output *output, const struct csv_table *table, uint64_t 
 		return;
 	if (table->ends_only && !row->ended)
 		return;
-	if (table->measured_only && !(row->present & table->deltas))
+	if (table->measured_only && !(row->present & (table->deltas | table->gauges)))
 		return;
 	for (const struct csv_column *column = table->columns; column->name; column++) {
 		if (column != table->columns)

@@ -3,8 +3,12 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 
 #include "wire.h"
+
+enum { LINK_FILES_MAX = 8 };
 
 struct link_write {
 	uv_write_t request;
@@ -20,25 +24,68 @@ static void on_written(uv_write_t *request, int status)
 	free(write);
 }
 
-int link_send(struct link *link, const Taskmon__Frame *message)
+/* The rest of a frame of which `sent` bytes have been sent. Takes over the reference. */
+static int write_frame(struct link *link, struct frame *frame, size_t sent)
 {
-	struct link_write *write = calloc(1, sizeof(*write));
+	struct link_write *write = frame ? calloc(1, sizeof(*write)) : NULL;
 	int err = -ENOMEM;
 	uv_buf_t buffer;
 
 	if (!write)
-		return -ENOMEM;
-	write->frame = frame_encode(message);
-	if (!write->frame)
 		goto out;
+	write->frame = frame;
 	write->request.data = write;
-	buffer = uv_buf_init((char *)write->frame->bytes, (unsigned int)write->frame->size);
+	buffer = uv_buf_init((char *)frame->bytes + sent, (unsigned int)(frame->size - sent));
 	err = uv_write(&write->request, (uv_stream_t *)&link->pipe, &buffer, 1, on_written);
 	if (!err)
 		return 0;
 out:
-	frame_unref(write->frame);
+	frame_unref(frame);
 	free(write);
+	return err;
+}
+
+int link_send(struct link *link, const Taskmon__Frame *message)
+{
+	return write_frame(link, frame_encode(message), 0);
+}
+
+/* The descriptors go with the first byte; libuv cannot send any but its own kinds. */
+static int send_first_byte(struct link *link, struct frame *frame, const int *files, size_t count)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(LINK_FILES_MAX * sizeof(int))] = { 0 };
+	struct iovec byte = { .iov_base = frame->bytes, .iov_len = 1 };
+	struct msghdr header = {
+		.msg_iov = &byte,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = CMSG_SPACE(count * sizeof(int)),
+	};
+	struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
+	uv_os_fd_t fd;
+	int err = uv_fileno((uv_handle_t *)&link->pipe, &fd);
+
+	if (err)
+		return err;
+	rights->cmsg_level = SOL_SOCKET;
+	rights->cmsg_type = SCM_RIGHTS;
+	rights->cmsg_len = CMSG_LEN(count * sizeof(int));
+	memcpy(CMSG_DATA(rights), files, count * sizeof(int));
+	return sendmsg(fd, &header, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+int link_send_files(struct link *link, const Taskmon__Frame *message, const int *files, size_t count)
+{
+	struct frame *frame = frame_encode(message);
+	int err = !frame ? -ENOMEM : count > LINK_FILES_MAX ? -E2BIG : 0;
+
+	if (!err && uv_stream_get_write_queue_size((uv_stream_t *)&link->pipe))
+		err = -EAGAIN;
+	if (!err)
+		err = send_first_byte(link, frame, files, count);
+	if (!err)
+		return write_frame(link, frame, 1);
+	frame_unref(frame);
 	return err;
 }
 

@@ -40,6 +40,9 @@ void link_open(struct link *link, uv_loop_t *loop, const char *path, const struc
 /** Send a frame. Returns 0 or a negative errno. */
 int link_send(struct link *link, const Taskmon__Frame *message);
 
+/** Send a frame with copies of these descriptors. Nothing else may be on its way. Returns 0 or a negative errno. */
+int link_send_files(struct link *link, const Taskmon__Frame *message, const int *files, size_t count);
+
 /** Close it; no callback comes after this. May be called twice. */
 void link_close(struct link *link);
 

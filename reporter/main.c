@@ -23,6 +23,7 @@
 #include "options.h"
 #include "pipeline.h"
 #include "report.h"
+#include "subscribe.h"
 
 /*
  * The order matters: the command is forked before anything is opened or given up that it must not inherit, and the
@@ -42,10 +43,17 @@ static int run_report(const struct options *options)
 		log_error(NULL, "cannot start a process: %s", strerror(-err));
 		goto out;
 	}
-	config_warn(options);
 	signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error of that output */
 	signal(SIGXFSZ, SIG_IGN); /* so is a file that may not grow any more */
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (subscribe_wants_probes(options)) {
+		err = probe_files_open(options->probe_set, options->pids, options->pid_count,
+				       options->command ? options->command[0] : NULL);
+		if (err) {
+			status = err == -EPERM ? STATUS_REFUSED : STATUS_FAILED;
+			goto out;
+		}
+	}
 	pipeline = pipeline_new(options, NULL);
 	if (pipeline && options_cpu_is_local(options))
 		cpu = options_need_collector(options) ? pipeline_new(options, pipeline) : pipeline;

@@ -11,11 +11,13 @@ const struct module modules[MODULE_TOTAL] = {
 	[MODULE_TASK] = { "task", "task.csv", "the metrics of --metrics, cumulative, at every tick", true, 0 },
 	[MODULE_CPU] = { "cpu", "cpu.csv", "time on and off the CPU within each interval", true,
 			 METRIC_BIT(M_task_on_cpu_ns) | METRIC_BIT(M_task_off_cpu_ns) },
-	[MODULE_MEM] = { "mem", "mem.csv", "outstanding heap bytes and allocations", false, 0 },
+	[MODULE_MEM] = { "mem", "mem.csv", "outstanding heap bytes and allocations", true,
+			 METRIC_BIT(M_task_heap_size) | METRIC_BIT(M_task_heap_times) },
 	[MODULE_NET] = { "net", "net.csv", "network traffic at the data-link layer", true,
 			 METRIC_BIT(M_task_link_rx_bytes) | METRIC_BIT(M_task_link_tx_bytes) },
 	[MODULE_SYSCALL] = { "syscall", "syscall.csv", "each system call, as it is entered and left", true, 0 },
-	[MODULE_MEMLEAK] = { "memleak", "memleak.csv", "heap growth across calls of a function", false, 0 },
+	[MODULE_MEMLEAK] = { "memleak", "memleak.csv", "heap growth across calls of a function, with --probe", true,
+			     METRIC_BIT(M_task_heap_size) | METRIC_BIT(M_task_heap_times) },
 };
 
 /* "task, cpu": what can be asked for in this version. */

@@ -9,6 +9,7 @@
 #include <sys/un.h>
 
 #include "config.h"
+#include "log.h"
 #include "metric.h"
 #include "modules.h"
 #include "option_values.h"
@@ -111,6 +112,20 @@ static int set_modules(struct options *options, const char *value, char *error, 
 static int set_metrics(struct options *options, const char *value, char *error, size_t size)
 {
 	return metric_parse_set(value, &options->metrics, error, size);
+}
+
+static int set_probe(struct options *options, const char *value, char *error, size_t size)
+{
+	(void)error, (void)size;
+	if (options->probes_of_config) {
+		while (options->probe_count)
+			free(options->probes[--options->probe_count]);
+		free(options->probe_variables);
+		options->probe_variables = NULL;
+		options->probes_of_config = false;
+	}
+	options->has_probe_option = true;
+	return value_append_text(value, &options->probes, &options->probe_count);
 }
 
 static int set_interval(struct options *options, const char *value, char *error, size_t size)
@@ -248,6 +263,7 @@ enum option_id {
 	OPTION_CPU,
 	OPTION_MODULES,
 	OPTION_METRICS,
+	OPTION_PROBE,
 	OPTION_INTERVAL,
 	OPTION_DURATION,
 	OPTION_CSV,
@@ -284,6 +300,7 @@ static const struct {
 	[OPTION_CPU] = { .value = set_cpu },
 	[OPTION_MODULES] = { .value = set_modules },
 	[OPTION_METRICS] = { .value = set_metrics },
+	[OPTION_PROBE] = { .value = set_probe },
 	[OPTION_INTERVAL] = { .value = set_interval },
 	[OPTION_DURATION] = { .value = set_duration },
 	[OPTION_CSV] = { .value = set_csv },
@@ -315,10 +332,11 @@ static const struct poptOption table[] = {
 	{ "children", '\0', POPT_ARG_NONE, NULL, OPTION_CHILDREN, "follow what these start (the default for COMMAND)", NULL },
 	{ "no-children", '\0', POPT_ARG_NONE, NULL, OPTION_NO_CHILDREN, "do not (the default for --pid)", NULL },
 	{ "threads", 't', POPT_ARG_NONE, NULL, OPTION_THREADS, "a row per thread, not per process", NULL },
-	{ "modules", 'm', POPT_ARG_STRING, NULL, OPTION_MODULES, "what to report: task,cpu (the default), net, syscall", "LIST" },
+	{ "modules", 'm', POPT_ARG_STRING, NULL, OPTION_MODULES, "what to report: task,cpu (the default), mem, net, syscall", "LIST" },
 	{ "metrics", '\0', POPT_ARG_STRING, NULL, OPTION_METRICS, "of the task module: names, free (default) or all", "LIST" },
 	{ "cpu", '\0', POPT_ARG_STRING, NULL, OPTION_CPU,
 	  "who tells of CPU time: the collector (default), or, without one, /proc/PID/stat or top(1)", "bpf|stat|top" },
+	{ "probe", '\0', POPT_ARG_STRING, NULL, OPTION_PROBE, "calls of this function, for memleak; repeatable", "BIN:FUNC[(ARGS)]" },
 	{ "interval", 'i', POPT_ARG_STRING, NULL, OPTION_INTERVAL, "between two samples: 0.1 to 3600, default 5", "SECONDS" },
 	{ "duration", 'd', POPT_ARG_STRING, NULL, OPTION_DURATION, "end after this time; COMMAND is left running", "SECONDS" },
 	{ "csv", '\0', POPT_ARG_STRING, NULL, OPTION_CSV, "a CSV file per module and event.csv in DIR", "DIR" },
@@ -456,6 +474,46 @@ static int check_selection(struct options *options, char *error, size_t size)
 	return -EINVAL;
 }
 
+static bool names_processes(const struct options *options)
+{
+	return !options->all && !options->rule_count && (options->pid_count || options->command);
+}
+
+/* Functions are probed in processes that are known by their number. */
+static int check_probes(struct options *options, char *error, size_t size)
+{
+	char reason[512];
+	int err;
+
+	if (options->has_probe_option)
+		options->modules |= MODULE_BIT(MODULE_MEMLEAK);
+	if (!(options->modules & MODULE_BIT(MODULE_MEMLEAK)) || options->action != ACTION_REPORT)
+		return 0;
+	if (options->probe_count == 0) {
+		snprintf(error, size, "memleak: no function is named (expected --probe BIN:FUNC)");
+		return -EINVAL;
+	}
+	if (!names_processes(options) && !options->has_probe_option) {
+		log_warning(NULL, "memleak_probes: nothing is probed, as no process is named by number (expected --pid or -- COMMAND)");
+		options->modules &= ~MODULE_BIT(MODULE_MEMLEAK);
+		return 0;
+	}
+	if (!names_processes(options)) {
+		snprintf(error, size, "memleak: functions are probed in processes that are named by number (expected --pid or -- COMMAND, and not "
+			 "--all, --rule, nor --name or --user alone)");
+		return -EINVAL;
+	}
+	options->probe_set = calloc(1, sizeof(*options->probe_set));
+	if (!options->probe_set)
+		return -ENOMEM;
+	err = probe_set_parse(options->probe_set, options->probes, options->probe_count, options->probe_variables, reason,
+			      sizeof(reason));
+	options->probe_set->optional = !options->has_probe_option;
+	if (err == -EINVAL)
+		snprintf(error, size, "%s: %s", options->has_probe_option ? "--probe" : "memleak_probes", reason);
+	return err;
+}
+
 int options_parse(struct options *options, int argc, char **argv, char *error, size_t error_size)
 {
 	int own = 1, err = init(options);
@@ -480,6 +538,9 @@ int options_parse(struct options *options, int argc, char **argv, char *error, s
 		snprintf(error, error_size, "--: nothing follows (expected a command)");
 		return -EINVAL;
 	}
+	err = check_probes(options, error, error_size);
+	if (err)
+		return err;
 	if (options->command && options->action == ACTION_LIST_TASKS) {
 		snprintf(error, error_size, "--list: tasks takes no command");
 		return -EINVAL;
@@ -522,6 +583,9 @@ void options_free(struct options *options)
 		free(options->probes[i]);
 	free(options->probes);
 	free(options->probe_variables);
+	if (options->probe_set)
+		probe_set_free(options->probe_set);
+	free(options->probe_set);
 	threshold_rules_free(&options->thresholds);
 	*options = (struct options){ 0 };
 }

@@ -8,6 +8,7 @@
 
 #include "modules.h"
 #include "output.h"
+#include "probe.h"
 #include "select.h"
 #include "threshold_rule.h"
 
@@ -54,6 +55,9 @@ struct options {
 	char *files[MODULE_TOTAL]; /* names of CSV files that the configuration gives; NULL: as the module says */
 	char **probes;        /* memleak: BINARY:FUNCTION */
 	size_t probe_count;
+	bool has_probe_option; /* on the command line */
+	bool probes_of_config; /* those come of the file: one on the command line takes their place */
+	struct probe_set *probe_set; /* what they mean; NULL: memleak is not wanted */
 	char *probe_variables; /* and what of their arguments is captured; NULL: nothing */
 	struct threshold_rules thresholds;
 	char **command;       /* COMMAND and its arguments, within argv; NULL: none */

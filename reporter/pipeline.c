@@ -12,7 +12,7 @@
 #include "threshold.h"
 
 enum {
-	WRITERS_MAX = 2,
+	WRITERS_MAX = 3,
 	TABLE_ROWS_OF_ALL = 40, /* of --all, the terminal shows the busiest */
 };
 
@@ -59,6 +59,14 @@ static unsigned int modules_of(const struct options *options)
 	return split ? options->modules & ~MODULE_BIT(MODULE_CPU) : options->modules;
 }
 
+static struct writer *new_memleak(const struct options *options)
+{
+	const char *file = options->files[MODULE_MEMLEAK];
+
+	return writer_memleak_new(options->csv_dir, file ? file : modules[MODULE_MEMLEAK].file, options->probe_set,
+				  &options->output);
+}
+
 static int add_writers(struct pipeline *pipeline, const struct options *options)
 {
 	unsigned int module_set = modules_of(options);
@@ -71,6 +79,8 @@ static int add_writers(struct pipeline *pipeline, const struct options *options)
 	if (options->csv_dir)
 		err = add_writer(pipeline, writer_csv_new(options->csv_dir, options->files, module_set, options->metrics,
 							  &options->output));
+	if (!err && options->csv_dir && options->modules & MODULE_BIT(MODULE_MEMLEAK))
+		err = add_writer(pipeline, new_memleak(options));
 	if (!err && options->json_path)
 		err = add_writer(pipeline, writer_json_new(options->json_path, module_set, options->metrics, &options->output));
 	return err;
@@ -290,6 +300,19 @@ int pipeline_calls(struct pipeline *pipeline, const struct calls *calls)
 	for (size_t i = 0; !err && i < pipeline->writer_count; i++)
 		if (pipeline->writers[i]->calls)
 			err = pipeline->writers[i]->calls(pipeline->writers[i], calls);
+	return err;
+}
+
+int pipeline_hit(struct pipeline *pipeline, const struct hit *hit)
+{
+	int err = 0;
+
+	if (!pipeline_selects_calls(pipeline, hit->tgid))
+		return 0;
+	pipeline->progress.rows++;
+	for (size_t i = 0; !err && i < pipeline->writer_count; i++)
+		if (pipeline->writers[i]->hit)
+			err = pipeline->writers[i]->hit(pipeline->writers[i], hit);
 	return err;
 }
 

@@ -41,6 +41,7 @@ int pipeline_row(struct pipeline *pipeline, struct row *row);
 int pipeline_event(struct pipeline *pipeline, const struct event *event);
 /** Calls of tasks that are not `selected` are left out. */
 int pipeline_calls(struct pipeline *pipeline, const struct calls *calls);
+int pipeline_hit(struct pipeline *pipeline, const struct hit *hit);
 /** Are the system calls of this process to be written? */
 bool pipeline_selects_calls(const struct pipeline *pipeline, uint32_t tgid);
 int pipeline_loss(struct pipeline *pipeline, const struct loss *loss);

@@ -13,13 +13,15 @@
 
 enum { DETAIL_BYTES = 2 * ROW_COMM_BYTES + 64 };
 
-void source_init(struct source *source, const Taskmon__Welcome *welcome, struct pipeline *pipeline)
+void source_init(struct source *source, const Taskmon__Welcome *welcome, struct pipeline *pipeline,
+		 const struct probe_set *probes)
 {
 	uint64_t tick_wall_ns = source->tick_wall_ns; /* of an earlier connection */
 
 	memset(source, 0, sizeof(*source));
 	source->tick_wall_ns = tick_wall_ns;
 	source->pipeline = pipeline;
+	source->probes = probes;
 	wire_read_catalogue(welcome, &source->catalogue);
 	/* these point into the frame and are told already */
 	memset(source->catalogue.unavailable, 0, sizeof(source->catalogue.unavailable));

@@ -16,9 +16,9 @@ enum {
 	EXPLAIN_TICK_NS = 500000000,
 };
 
-static int send_logged(struct link *link, const Taskmon__Frame *message)
+static int send_logged(struct link *link, const Taskmon__Frame *message, const int *files, size_t file_count)
 {
-	int err = link_send(link, message);
+	int err = file_count ? link_send_files(link, message, files, file_count) : link_send(link, message);
 
 	if (err)
 		log_error(NULL, "cannot write to the collector: %s", strerror(-err));
@@ -75,11 +75,35 @@ static bool wants_syscalls(const struct options *options)
 	       (options->csv_dir || options->json_path);
 }
 
+bool subscribe_wants_probes(const struct options *options)
+{
+	return options->action == ACTION_REPORT && options->modules & MODULE_BIT(MODULE_MEMLEAK) &&
+	       (options->csv_dir || options->json_path);
+}
+
+static void put_probes(Taskmon__Subscribe *subscribe, const struct probe_set *set, Taskmon__Probe *probes,
+		       Taskmon__Probe **list)
+{
+	for (size_t i = 0; i < set->symbol_count; i++) {
+		const struct probe_symbol *symbol = &set->symbols[i];
+
+		taskmon__probe__init(&probes[i]);
+		probes[i].file = (uint32_t)symbol->file;
+		probes[i].function = symbol->name;
+		probes[i].arguments = set->list[symbol->probe].arguments;
+		probes[i].label = set->list[symbol->probe].binary;
+		list[i] = &probes[i];
+	}
+	subscribe->probes = list;
+	subscribe->n_probes = set->symbol_count;
+}
+
 int subscribe_begin(struct link *link, const struct options *options, struct subscribe_targets *targets, uint64_t needs,
 		    const struct wire_catalogue *catalogue)
 {
 	Taskmon__Frame message = TASKMON__FRAME__INIT;
 	Taskmon__Subscribe subscribe = TASKMON__SUBSCRIBE__INIT;
+	Taskmon__Probe probes[PROBES_MAX], *probe_list[PROBES_MAX];
 	uint32_t ids[METRIC_TOTAL];
 
 	subscribe.request = REQUEST;
@@ -106,9 +130,13 @@ int subscribe_begin(struct link *link, const struct options *options, struct sub
 		subscribe.start_times = targets->start_times_ns;
 		subscribe.n_pids = subscribe.n_start_times = targets->count;
 	}
+	if (subscribe_wants_probes(options))
+		put_probes(&subscribe, options->probe_set, probes, probe_list);
 	message.body_case = TASKMON__FRAME__BODY_SUBSCRIBE;
 	message.subscribe = &subscribe;
-	return send_logged(link, &message);
+	if (subscribe.n_probes)
+		return send_logged(link, &message, options->probe_set->files, options->probe_set->file_count);
+	return send_logged(link, &message, NULL, 0);
 }
 
 int subscribe_end(struct link *link, uint32_t feed)
@@ -119,7 +147,7 @@ int subscribe_end(struct link *link, uint32_t feed)
 	unsubscribe.feed = feed;
 	message.body_case = TASKMON__FRAME__BODY_UNSUBSCRIBE;
 	message.unsubscribe = &unsubscribe;
-	return send_logged(link, &message);
+	return send_logged(link, &message, NULL, 0);
 }
 
 int subscribe_explain(struct link *link, uint32_t pid)
@@ -131,7 +159,7 @@ int subscribe_explain(struct link *link, uint32_t pid)
 	explain.process = pid;
 	message.body_case = TASKMON__FRAME__BODY_EXPLAIN;
 	message.explain = &explain;
-	return send_logged(link, &message);
+	return send_logged(link, &message, NULL, 0);
 }
 
 static void warn_of(const struct wire_catalogue *catalogue, uint64_t wanted, const char *consequence)
@@ -167,6 +195,8 @@ void subscribe_warn(const Taskmon__Welcome *welcome, const struct options *optio
 	warn_of(&catalogue, threshold_rules_needs(&options->thresholds), "raises no alarm");
 	if (options->modules & MODULE_BIT(MODULE_SYSCALL) && !wants_syscalls(options) && options->action == ACTION_REPORT)
 		log_warning(NULL, "syscall: the table does not show system calls (expected --csv or --json)");
+	if (options->modules & MODULE_BIT(MODULE_MEMLEAK) && !subscribe_wants_probes(options) && options->action == ACTION_REPORT)
+		log_warning(NULL, "memleak: the table does not show calls of functions (expected --csv or --json)");
 	if (wants_syscalls(options) && welcome->syscalls_unavailable[0])
 		log_warning(NULL, "syscall stays empty: %s", welcome->syscalls_unavailable);
 	if (!options->csv_dir && !options->json_path)

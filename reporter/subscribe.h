@@ -47,6 +47,9 @@ int subscribe_explain(struct link *link, uint32_t pid);
 /** Warn of metrics that --metrics, a module or a threshold asks for and that cannot be measured. */
 void subscribe_warn(const Taskmon__Welcome *welcome, const struct options *options);
 
+/** Are functions to be probed, and is there an output that shows them? */
+bool subscribe_wants_probes(const struct options *options);
+
 /** How long the report takes, 0: no end. */
 uint64_t subscribe_duration_ms(const struct options *options);
 

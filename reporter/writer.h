@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "hit.h"
 #include "output.h"
 #include "row.h"
 
@@ -34,6 +35,8 @@ struct writer {
 	int (*end)(struct writer *writer, enum writer_end how);
 
 	uint64_t written_bytes; /* to files, up to the last end() */
+
+	int (*hit)(struct writer *writer, const struct hit *hit); /* NULL: it has no place for them */
 };
 
 /** How the table looks. */
@@ -62,6 +65,9 @@ struct writer *writer_csv_beside(const char *directory, char *const *files, unsi
 				 const struct output_policy *policy);
 /** Rows of another source, named in each, into the output of `json`, which must live as long. */
 struct writer *writer_json_beside(struct writer *json, const char *source, unsigned int modules);
+/** memleak.csv; `probes` must live longer. */
+struct writer *writer_memleak_new(const char *directory, const char *file, const struct probe_set *probes,
+				  const struct output_policy *policy);
 struct writer *writer_table_new(const struct table_options *options);
 struct writer *writer_tasks_new(bool threads); /* --list tasks */
 

@@ -4,6 +4,7 @@
  * and those lose the last digits of a u64.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,6 +192,52 @@ static int json_calls(struct writer *writer, const struct calls *calls)
 	return json->writes_calls ? json_put_calls(json->output, calls) : 0;
 }
 
+static bool add_s64(cJSON *object, const char *key, int64_t value)
+{
+	char text[NUMBER_BYTES];
+
+	snprintf(text, sizeof(text), "%" PRId64, value);
+	return cJSON_AddRawToObject(object, key, text);
+}
+
+static bool add_argument(cJSON *object, const struct hit *hit, size_t i)
+{
+	const struct declared_argument *argument = &hit->probe->declaration.arguments[i];
+
+	switch (argument->kind) {
+	case DECLARED_TEXT:
+		return cJSON_AddStringToObject(object, argument->name, hit->texts[i]);
+	case DECLARED_BOOL:
+		return cJSON_AddBoolToObject(object, argument->name, hit->values[i] != 0);
+	case DECLARED_SIGNED:
+		return add_s64(object, argument->name, (int64_t)hit->values[i]);
+	default: /* pointers too: numbers are easier to compare */
+		return add_u64(object, argument->name, hit->values[i]);
+	}
+}
+
+static int json_hit(struct writer *writer, const struct hit *hit)
+{
+	struct json_writer *json = (struct json_writer *)writer;
+	cJSON *object = cJSON_CreateObject();
+	bool ok = cJSON_AddStringToObject(object, "type", "probe") &&
+		  add_time(object, "time", hit->wall_ns) &&
+		  add_u64(object, "tid", hit->tid) &&
+		  add_u64(object, "tgid", hit->tgid) &&
+		  cJSON_AddStringToObject(object, "binary", hit->probe->binary) &&
+		  cJSON_AddStringToObject(object, "function", hit->function) &&
+		  cJSON_AddStringToObject(object, "action", hit->is_return ? "return" : "call") &&
+		  (!hit->depth || add_u64(object, "depth", hit->depth)) &&
+		  (!hit->has_totals || (add_u64(object, "size", hit->heap_bytes) && add_u64(object, "times", hit->heap_times))) &&
+		  (!hit->has_change || (add_s64(object, "size_change", hit->bytes_change) &&
+					add_s64(object, "times_change", hit->times_change)));
+
+	for (size_t i = 0; ok && i < hit->probe->declaration.count; i++)
+		if (hit->present >> i & 1)
+			ok = add_argument(object, hit, i);
+	return finish_line(json, object, ok);
+}
+
 static int json_begin(struct writer *writer)
 {
 	struct json_writer *json = (struct json_writer *)writer;
@@ -238,6 +285,7 @@ static struct json_writer *new_writer(unsigned int module_set, uint64_t metric_s
 	json->writer.gap = json_gap;
 	json->writer.calls = json_calls;
 	json->writes_calls = module_set & MODULE_BIT(MODULE_SYSCALL);
+	json->writer.hit = json_hit;
 	json->writer.end = json_end;
 	return json;
 }

@@ -48,13 +48,14 @@ class WithFile(SharedCollector):
 
 class Config(WithFile):
     def test_the_seeds_own_file(self):
-        """Unchanged: network only, into net.csv of the working directory; memleak probes are told not to be there yet."""
+        """Unchanged: network, into net.csv of the working directory; the program of its memleak probe is told not to be there."""
         out = self.out_dir()
         with open(SEED, encoding="utf-8") as f:
             path = self.file(f.read())
         reporter = self.report("-c", path, "-i", "0.2", "--", sys.executable, "-c", TALKER, csv=False, cwd=out)
-        self.assertOneLine(reporter.stderr, "memleak_probes")
-        self.assertEqual(sorted(os.listdir(out)), ["event.csv", "net.csv"])
+        self.assertOneLine(reporter.stderr, "memleak_probes", "./mem_example/main:func1", "no such file")
+        self.assertEqual(sorted(os.listdir(out)), ["event.csv", "net.csv", "tmp.csv"])
+        self.assertEqual([r["Ticks"] for r in read_csv(os.path.join(out, "tmp.csv"))], ["END"])
         rows = read_csv(os.path.join(out, "net.csv"))
         self.assertEqual(list(rows[0]), ["Ticks", "PID", "COMM", "RX_KB", "TX_KB"])
         self.assertEqual([r["Ticks"] == "END" for r in rows], [False] * (len(rows) - 1) + [True])
@@ -101,8 +102,8 @@ class Config(WithFile):
         for text, line, words in (
                 ('{\n"intervall": 5 }', 2, ("intervall", '"interval"')),
                 ('{\n\n"snoop_cpu": "perf" }', 3, ("snoop_cpu", "bpf", "stat", "top")),
-                ('{ "snoop_mem": "bcc" }', 1, ("snoop_mem", "not available")),
                 ('{ "snoop_network": "stat" }', 1, ("snoop_network", "bpf")),
+                ('{ "snoop_mem": "stat" }', 1, ("snoop_mem", "bpf")),
                 ('{ "interval": 0.01 }', 1, ("interval", "0.1")),
                 ('{ "thresholds": [\n{"metric": "task_cpu_precent"} ] }', 2, ("task_cpu_precent", "task_cpu_percent")),
                 ("# comment\n{}", 1, ("json",))):

@@ -190,9 +190,15 @@ static void errors_say_what_was_expected(void **state)
 	check_error("-a --metrics fd_cuont",
 		    "--metrics: unknown metric \"fd_cuont\" (did you mean task_fd_count? expected free, all or names "
 		    "from --list metrics)");
-	check_error("-a -m cpu,foo", "--modules: \"foo\" is not a module (expected: task, cpu, net, syscall)");
-	check_error("-a -m mem", "--modules: mem is not available in version " TASKMON_VERSION " (expected: task, cpu, net, syscall)");
-	check_error("-a -m ''", "--modules: \"\" is not a module (expected: task, cpu, net, syscall)");
+	check_error("-a -m cpu,foo", "--modules: \"foo\" is not a module (expected: task, cpu, mem, net, syscall, memleak)");
+	check_error("-p 1 -m memleak", "memleak: no function is named (expected --probe BIN:FUNC)");
+	check_error("-a --probe a:b", "memleak: functions are probed in processes that are named by number (expected --pid or -- COMMAND, and not "
+				      "--all, --rule, nor --name or --user alone)");
+	check_error("-p 1 --probe a", "--probe: \"a\" (expected BIN:FUNC or BIN:FUNC(ARGUMENTS), such as "
+				      "./server:parse(int fd, char [10] name))");
+	check_error("-p 1 --probe a:b(double)", "--probe: a:b: argument 1 \"double\": a floating-point number is passed in a vector register (XMM), "
+						"which BPF programs cannot read (leave it out: it has no part in where the others are)");
+	check_error("-a -m ''", "--modules: \"\" is not a module (expected: task, cpu, mem, net, syscall, memleak)");
 	check_error("-a --csv ''", "--csv: it is empty (expected a directory)");
 	check_error("--list ruels", "--list: there is no list of \"ruels\" (expected metrics, modules, rules or tasks)");
 	check_error("-a --cpu ps", "--cpu: there is no \"ps\" (expected bpf, stat or top)");

@@ -13,7 +13,6 @@
 #include "unit.h"
 
 enum { ARGUMENTS_MAX = 16 };
-#define NOT_YET " is not available in version " TASKMON_VERSION
 
 /* Options with `text` as the file of -c and then `more`, a word each; the error without the path before it in `error`. */
 static int read_with(struct options *options, const char *text, const char *more, char *error, size_t size)
@@ -80,13 +79,14 @@ static void the_seeds_example_is_accepted(void **state)
 	struct options options;
 
 	(void)state;
-	accept(&options, seed, "");
+	accept(&options, seed, ""); /* of all processes, in which nothing is probed */
 	assert_int_equal(options.modules, MODULE_BIT(MODULE_NET));
 	assert_string_equal(options.csv_dir, ".");
 	assert_string_equal(options.files[MODULE_NET], "net.csv");
 	assert_int_equal(options.probe_count, 1);
 	assert_string_equal(options.probes[0], "./mem_example/main:func1");
 	assert_string_equal(options.probe_variables, "int parm1, char [10] parm2");
+	assert_null(options.probe_set);
 	assert_int_equal(options.interval_ns, 5000000000);
 	assert_int_equal(options.children, CHILDREN_FOLLOWED);
 	options_free(&options);
@@ -208,7 +208,7 @@ static void mistakes_are_told_with_their_line(void **state)
 		{ "{\n \"xyz\": 5 }", ":2: unknown key \"xyz\"" },
 		{ "{ \"snoop_cpu\": \"perf\" }", ":1: \"snoop_cpu\": expected \"bpf\" (or \"bcc\"), \"stat\", \"top\", \"None\" or null" },
 		{ "{ \"snoop_cpu\": true }", ":1: \"snoop_cpu\": expected \"bpf\" (or \"bcc\"), \"stat\", \"top\", \"None\" or null" },
-		{ "{ \"snoop_mem\": \"bcc\" }", ":1: \"snoop_mem\": \"bcc\"" NOT_YET " (expected \"None\" or null)" },
+		{ "{ \"snoop_mem\": true }", ":1: \"snoop_mem\": expected \"bpf\" (or \"bcc\"), \"None\" or null" },
 		{ "{ \"snoop_syscall\": \"stat\" }", ":1: \"snoop_syscall\": expected \"bpf\" (or \"bcc\"), \"None\" or null" },
 		{ "{ \"cpu_output_file\": 1 }", ":1: \"cpu_output_file\": expected the name of a file" },
 		{ "{ \"mem_output_file\": \"\" }", ":1: \"mem_output_file\": expected the name of a file" },
@@ -243,7 +243,7 @@ static void mistakes_are_told_with_their_line(void **state)
 		{ "{ \"socket\": 1 }", ":1: \"socket\": expected the path of a socket" },
 		{ "{ \"modules\": [] }", ":1: \"modules\": expected a list of modules" },
 		{ "{ \"modules\": [\"cpu\", 1] }", ":1: \"modules\": expected a list of modules" },
-		{ "{ \"modules\": [\"cpu\", \"gpu\"] }", ":1: \"modules\": \"gpu\" is not a module (expected: task, cpu, net, syscall)" },
+		{ "{ \"modules\": [\"cpu\", \"gpu\"] }", ":1: \"modules\": \"gpu\" is not a module (expected: task, cpu, mem, net, syscall, memleak)" },
 		{ "{ \"metrics\": \"fd_cuont\" }", ":1: \"metrics\": unknown metric \"fd_cuont\" (did you mean task_fd_count? "
 						   "expected free, all or names from --list metrics)" },
 		{ "{ \"thresholds\": {} }", ":1: \"thresholds\": expected a list of thresholds, each an object" },
