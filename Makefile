@@ -42,14 +42,16 @@ pkg_cflags = $(shell $(PKG) --cflags $(1))
 pkg_libs   = $(shell $(PKG) --libs $(1))
 
 COMMON_PKGS    := libprotobuf-c
-COLLECTOR_PKGS := $(COMMON_PKGS) libbpf libelf libuv libcjson popt libcap libseccomp
-REPORTER_PKGS  := $(COMMON_PKGS) libuv libcjson popt
+COLLECTOR_PKGS := $(COMMON_PKGS) libbpf libelf libuv libcjson popt libcap libseccomp capstone
+REPORTER_PKGS  := $(COMMON_PKGS) libelf libuv libcjson popt
 
 COMMON_OBJS    := $(patsubst %.c,$(B)/%.o,$(wildcard common/*.c)) $(B)/gen/taskmon.pb-c.o
 COLLECTOR_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard collector/*.c))
 REPORTER_OBJS  := $(patsubst %.c,$(B)/%.o,$(wildcard reporter/*.c))
 BPF_OBJS       := $(patsubst %.bpf.c,$(B)/%.bpf.o,$(wildcard bpf/*.bpf.c))
 WORKLOADS      := $(patsubst tests/workloads/%.c,$(B)/workloads/%,$(wildcard tests/workloads/*.c))
+WORKLOADS      += $(B)/workloads/blocks-static $(and $(shell command -v musl-gcc),$(B)/workloads/blocks-musl)
+WORKLOADS      += $(and $(wildcard /usr/include/jemalloc/jemalloc.h),$(B)/workloads/blocks-jemalloc)
 FUZZERS        := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 UNIT_TESTS     := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 SKELETON       := $(B)/gen/taskmon.skel.h
@@ -119,6 +121,12 @@ $(B)/workloads/%: tests/workloads/%.c $(wildcard tests/workloads/*.h)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) -std=gnu11 $(WARN) -D_GNU_SOURCE -O2 -g -o $@ $< -pthread
 
+# One program, three other allocators.
+$(B)/workloads/blocks-%: tests/workloads/blocks.c $(wildcard tests/workloads/*.h)
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(if $(findstring musl,$@),musl-gcc -static,$(CC) $(if $(findstring static,$@),-static)) -std=gnu11 $(WARN) \
+		-D_GNU_SOURCE -O2 -g -o $@ $< -pthread $(if $(findstring jemalloc,$@),-DNO_PVALLOC -ljemalloc)
+
 # A unit test is linked with the program it is about: test_collector_* with the collector, all others with the reporter.
 unit_objs = $(filter-out %/main.o,$(if $(findstring test_collector_,$(1)),$(COLLECTOR_OBJS),$(REPORTER_OBJS))) $(COMMON_OBJS)
 $(UNIT_TESTS): $(B)/unit/%: tests/unit/%.c $(REPORTER_OBJS) $(COLLECTOR_OBJS) $(COMMON_OBJS)
@@ -141,12 +149,14 @@ $(B)/fuzz/fuzz_report_config: $(addprefix reporter/,config.c config_thresholds.c
 	derive.c csv_tables.c output.c output_file.c threshold_rule.c threshold_judge.c threshold_stats.c) \
 	common/json_file.c common/str.c common/metric.c common/log.c
 $(B)/fuzz/fuzz_collector_rules: collector/rule.c common/metric.c common/str.c
+$(B)/fuzz/fuzz_probe_site: collector/probe_site.c
 $(B)/fuzz/fuzz_smaps: collector/rollup.c collector/access.c
+$(B)/fuzz/fuzz_elf_file: common/elf_file.c
 $(B)/fuzz/%: tests/fuzz/%.c | $(B)/gen/taskmon.pb-c.h
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$<)$(CLANG) $(ALL_CFLAGS) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		-I$(if $(findstring fuzz_report_,$@),reporter,collector) \
-		-o $@ $(filter %.c,$^) $(call pkg_libs,$(COMMON_PKGS) libcjson popt) -lm
+		-o $@ $(filter %.c,$^) $(call pkg_libs,$(COMMON_PKGS) libelf libcjson popt capstone) -lm
 fuzz: $(FUZZERS)
 
 # Of thresholds, without root.
@@ -158,6 +168,7 @@ $(B)/bench/thresholds: tests/bench/thresholds.c $(REPORTER_OBJS) $(COMMON_OBJS)
 bench: all workloads $(B)/bench/thresholds
 	$(Q)$(B)/bench/thresholds
 	$(Q)TASKMON_BUILD=$(B) tests/bench/snapshot
+	$(Q)TASKMON_BUILD=$(B) tests/bench/heap
 
 install: all
 	install -D -m 755 $(B)/taskmon-collector $(DESTDIR)$(sbindir)/taskmon-collector

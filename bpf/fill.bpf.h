@@ -266,6 +266,7 @@ static __always_inline void fill_figures(struct task_record *record, u64 *own, s
 #define FIGURE_OF_FREE(name, kind)
 #define FIGURE_OF_WALK(name, kind)
 #define FIGURE_OF_HOOK(name, kind) FIGURE_##kind(name)
+#define FIGURE_GAUGE(name)
 #define FIGURE_COUNTER(name) SET(record, name, own[F_##name] + (charge ? charge->figure[F_##name] : 0));
 #define FIGURE_WINDOW(name) \
 	set_longest(record, M_##name, take(&own[F_##name]), charge ? take(&charge->figure[F_##name]) : 0);
@@ -273,6 +274,7 @@ static __always_inline void fill_figures(struct task_record *record, u64 *own, s
 #include "metrics.def"
 #undef METRIC
 #undef FIGURE_WINDOW
+#undef FIGURE_GAUGE
 #undef FIGURE_COUNTER
 #undef FIGURE_OF_HOOK
 #undef FIGURE_OF_WALK
@@ -304,6 +306,17 @@ static __always_inline void fill_thread_figures(struct task_record *record, stru
 	record->present |= settings.measured & metric_thread_bits;
 }
 
+static __always_inline void fill_heap(struct task_record *record, struct process_heap *heap)
+{
+	if (!heap || heap->borrowed || !heap_armed[heap->slot & (HEAP_SLOTS - 1)])
+		return;
+	SET(record, task_heap_size, heap->size);
+	SET(record, task_heap_times, heap->times);
+	SET(record, task_heap_alloc_count, heap->alloc_count);
+	SET(record, task_heap_alloc_bytes, heap->alloc_bytes);
+	record->present |= METRICS_OF_HEAP;
+}
+
 static __always_inline void fill_process_figures(struct task_record *record, struct process_state *state,
 						 struct task_struct *leader, u64 now)
 {
@@ -320,7 +333,9 @@ static __always_inline void fill_process_figures(struct task_record *record, str
 	open.io_wait_ns = take(&state->open[F_task_io_wait_time_max]);
 	open.run_delay_ns = take(&state->open[F_task_run_delay_max]);
 	include_open(record, &open);
-	record->present |= settings.measured;
+	record->present |= settings.measured & ~METRICS_OF_HEAP;
+	if (settings.heaped)
+		fill_heap(record, heap_of(leader));
 }
 
 /* What was sent is a lower limit of what will be; on-CPU time is also limited from above by the time there was. */
@@ -336,8 +351,8 @@ static __always_inline void settle_process(struct task_record *record, struct pr
 			record->value[M_task_on_cpu_ns] = limit;
 	}
 	for (int id = 0; id < METRIC_TOTAL; id++) {
-		if (!(metric_counter_bits >> id & 1))
-			continue;
+		if (!((metric_counter_bits & ~METRICS_OF_HEAP) >> id & 1))
+			continue; /* a heap may have begun anew */
 		if (record->value[id] < state->last[id])
 			record->value[id] = state->last[id];
 		state->last[id] = record->value[id];

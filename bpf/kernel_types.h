@@ -71,12 +71,22 @@ typedef struct {
 	unsigned long __mm_flags[1];
 } mm_flags_t;
 
+/* kernel/events/uprobes.c, include/linux/uprobes.h: where a process has its trampoline for functions that return */
+struct xol_area {
+	unsigned long vaddr;
+};
+
+struct uprobes_state {
+	struct xol_area *xol_area;
+};
+
 /* include/linux/mm_types.h */
 struct mm_struct {
 	unsigned long total_vm;
 	unsigned long arg_start, arg_end;
 	struct percpu_counter rss_stat[4]; /* since 6.2 */
 	mm_flags_t flags;                  /* since 6.18 */
+	struct uprobes_state uprobes_state; /* CONFIG_UPROBES */
 };
 
 struct mm_struct___before_6_18 {
@@ -289,6 +299,7 @@ struct request {
 
 /* arch/x86/include/asm/ptrace.h */
 struct pt_regs {
+	unsigned long dx, si, di, ax, sp;
 	unsigned long orig_ax;
 };
 

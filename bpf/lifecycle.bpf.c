@@ -77,6 +77,7 @@ static __always_inline void handle_fork(struct task_struct *parent, struct task_
 	state = apply_verdict(child, &verdict);
 	if (!state)
 		return;
+	fork_heap(parent, child);
 	if (state->watches & PER_THREAD)
 		thread_state_of(child, state->watches & settings.threads);
 	watches = visible_to(state, child);
@@ -137,6 +138,7 @@ static __always_inline void handle_exec(struct task_struct *task, pid_t old_pid)
 		if (old_pid != task->pid)
 			retire_thread(state, task, before);
 	}
+	exec_heap(task, old_pid != task->pid);
 	state = judge_program(state, task);
 	watches = state ? visible_to(state, task) : 0;
 	if (state) {
@@ -339,6 +341,7 @@ static __always_inline void handle_exit(struct task_struct *task)
 	}
 	if (process_ended)
 		forget_charge(process_key(leader));
+	exit_heap(task, process_ended);
 }
 
 /*
@@ -387,6 +390,7 @@ static __always_inline void handle_free(struct task_struct *task)
 		if (watches)
 			emit(record, sizeof(*record), watches);
 		forget_charge(process_key(task));
+		exit_heap(task, true);
 	}
 }
 

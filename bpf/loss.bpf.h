@@ -7,11 +7,16 @@
 
 #include "maps.bpf.h"
 
-static __always_inline void count_loss(u64 watches, enum loss_cause cause)
+static __always_inline void add_loss(u64 watches, enum loss_cause cause, u64 count)
 {
 	for (int i = 0; i < WATCH_MAX; i++)
 		if (watches >> i & 1)
-			__sync_fetch_and_add(&lost[i][cause], 1);
+			__sync_fetch_and_add(&lost[i][cause], count);
+}
+
+static __always_inline void count_loss(u64 watches, enum loss_cause cause)
+{
+	add_loss(watches, cause, 1);
 }
 
 #endif

@@ -275,6 +275,64 @@ u64 least_clock_distance __weak;
 /* Requests that began before may be complete although nobody saw it. */
 u64 requests_doubted __weak;
 
+/* Processes that are probed: an entry is made when a watch wants it, or with a child of one that is. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, HEAP_SLOTS);
+	__type(key, u32); /* tgid */
+	__type(value, struct process_heap);
+} heaps SEC(".maps") __weak;
+
+/* A template: the collector makes each ledger, with the size that it is configured to have. */
+struct ledger {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(u64)); /* address */
+	__uint(value_size, sizeof(struct heap_block));
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, HEAP_SLOTS);
+	__type(key, u32);
+	__array(values, struct ledger);
+} ledgers SEC(".maps") __weak;
+
+/* Slots with an empty ledger, for processes that need one at once. */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, HEAP_SLOTS);
+	__type(value, u32);
+} spare_slots SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 64 << 10);
+} heap_notices SEC(".maps") __weak;
+
+/* A thread within a call of the family, and what it has allocated and freed. */
+struct heap_thread {
+	u64 epoch; /* of the heap that the call belongs to; 0: it is in no call */
+	u64 stack; /* the address of the return address of the outermost call */
+	u64 call;  /* enum heap_call */
+	u64 size;  /* that was asked for */
+	u64 out;   /* where posix_memalign puts the address */
+	u64 old_address, old_size; /* realloc: the block, taken out of the ledger; 0: it was in none */
+	s64 net_size, net_times;   /* allocated - freed by this thread since its first call */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct heap_thread);
+} heap_threads SEC(".maps") __weak;
+
+/* Per slot: the process has functions of the family, and they are probed. */
+u32 heap_armed[HEAP_SLOTS] __weak;
+
 struct watch_settings settings __weak;
 struct rule_settings rules __weak;
 struct sample_request request __weak;

@@ -7,8 +7,9 @@
 #ifndef TASKMON_WATCH_BPF_H
 #define TASKMON_WATCH_BPF_H
 
-#include "maps.bpf.h"
+#include "heap.bpf.h"
 #include "loss.bpf.h"
+#include "maps.bpf.h"
 #include "rule.bpf.h"
 
 #include <bpf/bpf_core_read.h>
@@ -124,6 +125,32 @@ static __always_inline void remember_dumpable(struct process_state *state, struc
 	state->dumpable = (flags & MMF_DUMPABLE_MASK) == SUID_DUMP_USER;
 }
 
+/*
+ * Whose task this is in the eyes of ptrace(2), if it is dumpable: real, effective and saved ids must all be theirs.
+ * See __ptrace_may_access(), kernel/ptrace.c.
+ */
+static __always_inline bool owner_of(struct task_struct *task, struct owner_key *owner)
+{
+	const struct cred *cred = task->real_cred;
+
+	owner->uid = cred->uid.val;
+	owner->gid = cred->gid.val;
+	return cred->euid.val == owner->uid && cred->suid.val == owner->uid && cred->egid.val == owner->gid &&
+	       cred->sgid.val == owner->gid;
+}
+
+/* Of `watches`, those that may see a task of this owner and dumpability. */
+static __always_inline u64 with_sight_of(u64 watches, struct task_struct *task, bool dumpable)
+{
+	struct owner_key owner;
+	u64 *own;
+
+	if (!dumpable || !owner_of(task, &owner))
+		return watches & settings.sees_all;
+	own = bpf_map_lookup_elem(&owner_watches, &owner);
+	return watches & (settings.sees_all | (own ? *own : 0));
+}
+
 /** Which watches select a process, and what that was decided by. */
 struct verdict {
 	u64 watches, inherited;
@@ -139,6 +166,7 @@ static __always_inline struct process_state *apply_verdict(struct task_struct *l
 	struct process_state *state = bpf_task_storage_get(&processes, leader, NULL, 0);
 
 	if (!verdict->watches && is_empty(&verdict->facts) && is_empty(&rules.limits)) {
+		judge_heap(leader, 0);
 		if (state)
 			bpf_task_storage_delete(&processes, leader);
 		return NULL;
@@ -159,6 +187,7 @@ static __always_inline struct process_state *apply_verdict(struct task_struct *l
 	state->facts = verdict->facts;
 	state->generation = settings.generation;
 	remember_dumpable(state, leader);
+	judge_heap(leader, with_sight_of(state->watches & settings.used, leader, state->dumpable));
 	return state;
 }
 
@@ -224,32 +253,6 @@ static __always_inline struct process_state *judge(struct task_struct *leader)
 	verdict.inherited = (state ? state->inherited : 0) | watches_by_ancestor(leader) | watches_of_parent(leader);
 	decide(&verdict, leader);
 	return apply_verdict(leader, &verdict);
-}
-
-/*
- * Whose task this is in the eyes of ptrace(2), if it is dumpable: real, effective and saved ids must all be theirs.
- * See __ptrace_may_access(), kernel/ptrace.c.
- */
-static __always_inline bool owner_of(struct task_struct *task, struct owner_key *owner)
-{
-	const struct cred *cred = task->real_cred;
-
-	owner->uid = cred->uid.val;
-	owner->gid = cred->gid.val;
-	return cred->euid.val == owner->uid && cred->suid.val == owner->uid && cred->egid.val == owner->gid &&
-	       cred->sgid.val == owner->gid;
-}
-
-/* Of `watches`, those that may see a task of this owner and dumpability. */
-static __always_inline u64 with_sight_of(u64 watches, struct task_struct *task, bool dumpable)
-{
-	struct owner_key owner;
-	u64 *own;
-
-	if (!dumpable || !owner_of(task, &owner))
-		return watches & settings.sees_all;
-	own = bpf_map_lookup_elem(&owner_watches, &owner);
-	return watches & (settings.sees_all | (own ? *own : 0));
 }
 
 /** The watches that select this process and may see it at this moment. */

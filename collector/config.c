@@ -106,6 +106,24 @@ static int apply_smaps_max_rss(void *target, const cJSON *value, struct json_fil
 	return err;
 }
 
+static int apply_heap_blocks(void *target, const cJSON *value, struct json_file *file)
+{
+	(void)file;
+	return json_whole(value, 1024, 1 << 24, &((struct config *)target)->heap.blocks);
+}
+
+static int apply_heap_processes(void *target, const cJSON *value, struct json_file *file)
+{
+	(void)file;
+	return json_whole(value, 0, 1000, &((struct config *)target)->heap.processes);
+}
+
+static int apply_heap_processes_per_user(void *target, const cJSON *value, struct json_file *file)
+{
+	(void)file;
+	return json_whole(value, 0, 1000, &((struct config *)target)->heap.processes_per_user);
+}
+
 static int apply_known_apps(void *target, const cJSON *value, struct json_file *file)
 {
 	struct config *config = target;
@@ -133,6 +151,9 @@ static const struct json_setting settings[] = {
 	{ "max_clients_per_user", apply_max_clients_per_user, "a whole number from 1 to 4096" },
 	{ "smaps_cpu_percent", apply_smaps_cpu_percent, "a number from 0.1 to 100" },
 	{ "smaps_max_rss", apply_smaps_max_rss, "a whole number from 1 to 1125899906842624" },
+	{ "heap_blocks", apply_heap_blocks, "a whole number from 1024 to 16777216" },
+	{ "heap_processes", apply_heap_processes, "a whole number from 0 to 1000" },
+	{ "heap_processes_per_user", apply_heap_processes_per_user, "a whole number from 0 to 1000" },
 	{ "known_apps", apply_known_apps, "the absolute path of a file of rules" },
 	{ "rules", apply_rules, "an object of rules by name" },
 	{ NULL, NULL, NULL },
@@ -151,6 +172,7 @@ void config_defaults(struct config *config)
 		.max_clients_per_user = 64,
 		.smaps_share = 0.05,
 		.smaps_max_rss = 8ULL << 30,
+		.heap = { .blocks = 262144, .processes = 64, .processes_per_user = 32 },
 	};
 }
 

@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "heap_limits.h"
+
 #define CONFIG_KNOWN_APPS "/etc/taskmon/known-apps.json"
 #define CONFIG_SHIPPED_APPS TASKMON_DATADIR "/known-apps.json"
 #define CONFIG_DEFAULT_PATH "/etc/taskmon/collector.json"
@@ -24,6 +26,7 @@ struct config {
 	unsigned int max_clients, max_clients_per_user;
 	double smaps_share; /* of one CPU, for reading smaps_rollup */
 	uint64_t smaps_max_rss; /* bytes: larger processes are not read */
+	struct heap_limits heap;
 	char known_apps[PATH_MAX]; /* a file of rules; empty: the one that is installed, if it is */
 };
 

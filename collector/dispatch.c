@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "heap.h"
 #include "log.h"
 #include "session.h"
 #include "smaps.h"
@@ -13,6 +14,7 @@ struct dispatch {
 	struct watches *watches;
 	struct cgroups *cgroups;
 	struct smaps *smaps;
+	struct heap *heap;
 	struct feed **feeds;
 	size_t feed_count;
 	uint32_t last_id;
@@ -21,7 +23,7 @@ struct dispatch {
 };
 
 struct dispatch *dispatch_new(struct kernel *kernel, struct watches *watches, struct cgroups *cgroups,
-			      struct smaps *smaps)
+			      struct smaps *smaps, struct heap *heap)
 {
 	struct dispatch *dispatch = calloc(1, sizeof(*dispatch));
 
@@ -31,6 +33,7 @@ struct dispatch *dispatch_new(struct kernel *kernel, struct watches *watches, st
 	dispatch->watches = watches;
 	dispatch->cgroups = cgroups;
 	dispatch->smaps = smaps;
+	dispatch->heap = heap;
 	return dispatch;
 }
 
@@ -57,8 +60,10 @@ static void update_wishes(struct dispatch *dispatch)
 		wishes.hooked |= spec->metrics & metric_hook_bits ? bit : 0;
 		wishes.timed |= spec->metrics & METRICS_OF_SWITCHES ? bit : 0;
 		wishes.windows |= spec->metrics & metric_window_bits ? bit : 0;
+		wishes.heaped |= spec->metrics & METRICS_OF_HEAP ? bit : 0;
 		wishes.metrics |= spec->metrics;
 	}
+	heap_want(dispatch->heap, wishes.heaped != 0);
 	watches_set_wishes(dispatch->watches, &wishes);
 	if (!(wishes.metrics & metric_walk_bits))
 		smaps_forget_all(dispatch->smaps);
@@ -293,6 +298,7 @@ static void tell_losses(struct dispatch *dispatch)
 		[LOSS_RING_FULL] = TASKMON__LOSS__CAUSE__RING_FULL,
 		[LOSS_STATE_FULL] = TASKMON__LOSS__CAUSE__STATE_FULL,
 		[LOSS_TABLE_FULL] = TASKMON__LOSS__CAUSE__TABLE_FULL,
+		[LOSS_HEAP_FULL] = TASKMON__LOSS__CAUSE__HEAP_FULL,
 	};
 	u64 skipped = kernel_skipped(dispatch->kernel);
 

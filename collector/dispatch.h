@@ -17,9 +17,10 @@
 #define WATCHES_OF_USERS 56        /* of all who see only their own: the rest is for operators */
 
 struct dispatch;
+struct heap;
 
 struct dispatch *dispatch_new(struct kernel *kernel, struct watches *watches, struct cgroups *cgroups,
-			      struct smaps *smaps);
+			      struct smaps *smaps, struct heap *heap);
 void dispatch_free(struct dispatch *dispatch);
 
 /**

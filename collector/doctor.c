@@ -7,6 +7,7 @@
 #include <sys/utsname.h>
 
 #include "cgroup.h"
+#include "heap_worker.h"
 #include "hooks.h"
 #include "kernel.h"
 #include "metric.h"
@@ -19,7 +20,7 @@ static void ignore_event(const void *record, size_t size, void *context)
 	(void)context;
 }
 
-static int print_hooks(const struct hooks *hooks)
+static int print_hooks(const struct hooks *hooks, const char *heap_unavailable)
 {
 	const struct hook *table;
 	size_t count = hooks_table(&table);
@@ -39,6 +40,7 @@ static int print_hooks(const struct hooks *hooks)
 			printf("%s\n", table[i].purpose);
 		err = why && table[i].purpose ? -ENOTSUP : err;
 	}
+	printf("%-34s %s%s\n", "uprobe", heap_unavailable ? "no: " : "yes", heap_unavailable ? heap_unavailable : "");
 	return err;
 }
 
@@ -73,7 +75,9 @@ int doctor_run(void)
 	printf("taskmon-collector %s on %s %s\n\n", TASKMON_VERSION, name.release, name.machine);
 	kernel_set_cgroup(kernel, cgroup_root(cgroups));
 	kernel_need(kernel, METRIC_ALL_BITS, true); /* really attach everything, once */
-	lacking = print_hooks(kernel_hooks(kernel));
+	if (!kernel_metric_unavailable(kernel, M_task_heap_size))
+		heap_worker_try(kernel);
+	lacking = print_hooks(kernel_hooks(kernel), kernel_metric_unavailable(kernel, M_task_heap_size));
 	err = print_metrics(kernel);
 	err = lacking ? lacking : err;
 	privilege_print();

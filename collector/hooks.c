@@ -250,7 +250,7 @@ void hooks_probe_lifecycle(struct hooks *hooks, struct taskmon_bpf *(*open)(void
  * wonder. So hooks come and go with objects of their own, which share the maps of the first. The lifecycle programs are in
  * that one.
  */
-static struct taskmon_bpf *load_sharing(struct taskmon_bpf *main_object, u64 wanted)
+struct taskmon_bpf *hooks_open_sharing(const struct taskmon_bpf *main_object)
 {
 	struct taskmon_bpf *bpf = taskmon_bpf__open();
 	struct bpf_program *program;
@@ -261,9 +261,6 @@ static struct taskmon_bpf *load_sharing(struct taskmon_bpf *main_object, u64 wan
 		return NULL;
 	bpf_object__for_each_program(program, bpf->obj)
 		bpf_program__set_autoload(program, false);
-	for (size_t i = 0; i < HOOKS; i++)
-		if (wanted >> i & 1)
-			bpf_program__set_autoload(program_of(bpf, i), true);
 	bpf_object__for_each_map(map, bpf->obj) {
 		struct bpf_map *shared = bpf_object__find_map_by_name(main_object->obj, bpf_map__name(map));
 
@@ -271,7 +268,23 @@ static struct taskmon_bpf *load_sharing(struct taskmon_bpf *main_object, u64 wan
 			err = shared ? bpf_map__reuse_fd(map, bpf_map__fd(shared)) : -ENOENT;
 	}
 	if (!err)
-		err = taskmon_bpf__load(bpf);
+		return bpf;
+	taskmon_bpf__destroy(bpf);
+	errno = -err;
+	return NULL;
+}
+
+static struct taskmon_bpf *load_sharing(const struct taskmon_bpf *main_object, u64 wanted)
+{
+	struct taskmon_bpf *bpf = hooks_open_sharing(main_object);
+	int err;
+
+	if (!bpf)
+		return NULL;
+	for (size_t i = 0; i < HOOKS; i++)
+		if (wanted >> i & 1)
+			bpf_program__set_autoload(program_of(bpf, i), true);
+	err = taskmon_bpf__load(bpf);
 	if (!err)
 		return bpf;
 	taskmon_bpf__destroy(bpf);

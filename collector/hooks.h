@@ -45,6 +45,11 @@ void hooks_probe_lifecycle(struct hooks *hooks, struct taskmon_bpf *(*open)(void
  */
 void hooks_need(struct hooks *hooks, struct taskmon_bpf *bpf, u64 metrics, bool watching);
 
+/**
+ * Another object with the maps of `bpf`, for programs that come and go: none of it is loaded, who needs some chooses them. NULL, with errno.
+ */
+struct taskmon_bpf *hooks_open_sharing(const struct taskmon_bpf *bpf);
+
 /** Metrics of cost HOOK that are being measured now. */
 u64 hooks_measured(const struct hooks *hooks);
 /** Why a metric cannot be measured; NULL if it can, as far as is known. */

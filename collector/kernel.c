@@ -2,6 +2,7 @@
 #include "kernel.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@
 #include "metric.h"
 #include "rollup.h"
 #include "taskmon.skel.h"
+#include "uprobe.h"
 
 #define SUBSYSTEM "kernel"
 
@@ -80,7 +82,7 @@ static bool kernel_has_field(const struct btf *btf, const char *type_name, const
 	return false;
 }
 
-static void set_unavailable(struct kernel *kernel, u64 metrics, const char *reason)
+void kernel_set_unavailable(struct kernel *kernel, u64 metrics, const char *reason)
 {
 	for (int id = 0; id < METRIC_TOTAL; id++)
 		if (metrics & METRIC_BIT(id))
@@ -93,12 +95,13 @@ static int find_unavailable(struct kernel *kernel)
 
 	if (!btf)
 		return -ENOTSUP;
-	set_unavailable(kernel, metric_walk_bits, rollup_unavailable());
+	kernel_set_unavailable(kernel, metric_walk_bits, rollup_unavailable());
+	kernel_set_unavailable(kernel, METRICS_OF_HEAP, uprobe_unavailable());
 	for (size_t i = 0; i < sizeof(requirements) / sizeof(requirements[0]); i++) {
 		const struct requirement *need = &requirements[i];
 
 		if (!kernel_has_field(btf, need->type, need->field))
-			set_unavailable(kernel, need->metrics, need->reason);
+			kernel_set_unavailable(kernel, need->metrics, need->reason);
 	}
 	btf__free(btf);
 	return 0;
@@ -130,9 +133,14 @@ static struct taskmon_bpf *open_programs(void)
 
 static int open_and_load(struct kernel *kernel)
 {
+	struct bpf_program *program;
+
 	kernel->bpf = open_programs();
 	if (!kernel->bpf)
 		return -errno;
+	bpf_object__for_each_program(program, kernel->bpf->obj)
+		if (bpf_program__type(program) == BPF_PROG_TYPE_KPROBE) /* on functions of programs: kernel_load_programs() */
+			bpf_program__set_autoload(program, false);
 	hooks_choose(kernel->hooks, kernel->bpf, HOOKS_LIFECYCLE);
 	return taskmon_bpf__load(kernel->bpf);
 }
@@ -216,6 +224,43 @@ void kernel_close(struct kernel *kernel)
 	ring_buffer__free(kernel->ring);
 	taskmon_bpf__destroy(kernel->bpf);
 	free(kernel);
+}
+
+int kernel_load_programs(const struct kernel *kernel, const char *const *names, size_t count, int attach_type, int *fds)
+{
+	struct taskmon_bpf *bpf = hooks_open_sharing(kernel->bpf);
+	int err = bpf ? 0 : -errno;
+
+	for (size_t i = 0; i < count; i++)
+		fds[i] = -1;
+	for (size_t i = 0; i < count && !err; i++) {
+		struct bpf_program *program = bpf_object__find_program_by_name(bpf->obj, names[i]);
+
+		err = bpf_program__set_autoload(program, true);
+		if (attach_type)
+			bpf_program__set_expected_attach_type(program, (enum bpf_attach_type)attach_type);
+	}
+	if (!err)
+		err = taskmon_bpf__load(bpf);
+	for (size_t i = 0; i < count && !err; i++) {
+		fds[i] = fcntl(bpf_program__fd(bpf_object__find_program_by_name(bpf->obj, names[i])), F_DUPFD_CLOEXEC, 0);
+		err = fds[i] < 0 ? -errno : 0;
+	}
+	for (size_t i = 0; i < count && err; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	taskmon_bpf__destroy(bpf);
+	return err;
+}
+
+int kernel_map_fd(const struct kernel *kernel, const char *name)
+{
+	return bpf_object__find_map_fd_by_name(kernel->bpf->obj, name);
+}
+
+u32 *kernel_heap_armed(const struct kernel *kernel)
+{
+	return kernel->bpf->bss->heap_armed;
 }
 
 void kernel_set_cgroup(struct kernel *kernel, int cgroup_fd)
@@ -453,6 +498,13 @@ int kernel_drain(struct kernel *kernel)
 u64 kernel_lost(const struct kernel *kernel, unsigned int watch, enum loss_cause cause)
 {
 	return __atomic_load_n(&kernel->bpf->bss->lost[watch][cause], __ATOMIC_RELAXED);
+}
+
+void kernel_add_loss(struct kernel *kernel, u64 watches, enum loss_cause cause, u64 count)
+{
+	for (unsigned int watch = 0; watch < WATCH_MAX; watch++)
+		if (watches >> watch & 1)
+			__atomic_fetch_add(&kernel->bpf->bss->lost[watch][cause], count, __ATOMIC_RELAXED);
 }
 
 u64 kernel_skipped(const struct kernel *kernel)

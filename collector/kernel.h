@@ -26,6 +26,16 @@ int kernel_open(struct kernel **kernel, kernel_event_handler handler, void *cont
 /** Detach and unload everything. */
 void kernel_close(struct kernel *kernel);
 
+/**
+ * Load programs that others attach, with the maps of all: a descriptor of each goes to `fds`. Closing these unloads them.
+ * `attach_type`: enum bpf_attach_type, 0 for what they say themselves. May be called by any thread.
+ */
+int kernel_load_programs(const struct kernel *kernel, const char *const *names, size_t count, int attach_type, int *fds);
+/** A map, for who reads or writes it by bpf(2); it stays the kernel side's. */
+int kernel_map_fd(const struct kernel *kernel, const char *name);
+/** Of HEAP_SLOTS flags. */
+u32 *kernel_heap_armed(const struct kernel *kernel);
+
 /** The root of the cgroup v2 hierarchy, for the programs on packets; -1: there is none. */
 void kernel_set_cgroup(struct kernel *kernel, int cgroup_fd);
 
@@ -88,12 +98,17 @@ int kernel_drain(struct kernel *kernel);
 /** What was lost per watch and cause since the kernel side was loaded. */
 u64 kernel_lost(const struct kernel *kernel, unsigned int watch, enum loss_cause cause);
 
+/** Count what user space had to leave out for these watches. */
+void kernel_add_loss(struct kernel *kernel, u64 watches, enum loss_cause cause, u64 count);
+
 /**
  * How often the kernel has skipped a program on an event, because it was running on that CPU already (recursion_misses of
  * bpf_prog_info). Never falls.
  */
 u64 kernel_skipped(const struct kernel *kernel);
 
+/** Some metrics have turned out not to be measurable. */
+void kernel_set_unavailable(struct kernel *kernel, u64 metrics, const char *reason);
 /** Why this kernel cannot measure the metric; NULL if it can. */
 const char *kernel_metric_unavailable(const struct kernel *kernel, enum metric_id id);
 

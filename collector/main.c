@@ -15,6 +15,7 @@
 #include "config.h"
 #include "dispatch.h"
 #include "doctor.h"
+#include "heap.h"
 #include "kernel.h"
 #include "log.h"
 #include "notify.h"
@@ -35,6 +36,7 @@ struct collector {
 	struct watches *watches;
 	struct cgroups *cgroups;
 	struct smaps *smaps;
+	struct heap *heap;
 	struct dispatch *dispatch;
 	struct sampler sampler;
 	struct requests requests;
@@ -48,6 +50,7 @@ static void on_stop_signal(uv_signal_t *handle, int number)
 	log_debug(NULL, "signal %d: ending", number);
 	server_stop(&collector->server);
 	sampler_stop(&collector->sampler);
+	heap_stop(collector->heap);
 	uv_close((uv_handle_t *)&collector->on_int, NULL);
 	uv_close((uv_handle_t *)&collector->on_term, NULL);
 	uv_close((uv_handle_t *)&collector->on_hup, NULL);
@@ -114,8 +117,9 @@ static int build(struct collector *collector)
 	collector->watches = watches_new(collector->kernel, &collector->rules);
 	kernel_set_cgroup(collector->kernel, cgroup_root(collector->cgroups));
 	collector->smaps = smaps_new(collector->config.smaps_share, collector->config.smaps_max_rss);
-	collector->dispatch = dispatch_new(collector->kernel, collector->watches, collector->cgroups, collector->smaps);
-	return collector->watches && collector->smaps && collector->dispatch ? 0 : -ENOMEM;
+	collector->heap = heap_new(collector->kernel, &collector->config.heap);
+	collector->dispatch = dispatch_new(collector->kernel, collector->watches, collector->cgroups, collector->smaps, collector->heap);
+	return collector->watches && collector->smaps && collector->heap && collector->dispatch ? 0 : -ENOMEM;
 }
 
 static int serve(struct collector *collector, int notify_fd)
@@ -123,9 +127,11 @@ static int serve(struct collector *collector, int notify_fd)
 	int err;
 
 	collector->requests =
-		(struct requests){ collector->kernel, collector->dispatch, &collector->sampler, &collector->rules };
+		(struct requests){ collector->kernel, collector->dispatch, &collector->sampler, &collector->rules, collector->heap };
 	err = sampler_start(&collector->sampler, &collector->loop, collector->kernel, collector->watches,
 				    collector->dispatch);
+	if (!err)
+		err = heap_start(collector->heap, &collector->loop);
 	if (!err)
 		err = server_start(&collector->server, &collector->requests);
 	if (err)
@@ -155,6 +161,7 @@ static int run(struct collector *collector)
 		err = serve(collector, notify_fd);
 	uv_loop_close(&collector->loop);
 	dispatch_free(collector->dispatch);
+	heap_free(collector->heap);
 	smaps_free(collector->smaps);
 	cgroups_free(collector->cgroups);
 	watches_free(collector->watches);

@@ -56,6 +56,8 @@ static const struct kept {
 	/* for smaps_rollup CAP_PERFMON is enough since 6.13 (may_access_mm(), kernel/fork.c); for files of a process it is not */
 	{ CAP_SYS_PTRACE, false, "to read memory maps and files of everybody's processes",
 	  "before Linux 6.13 smaps_rollup only of processes of the collector's own user" },
+	{ CAP_CHECKPOINT_RESTORE, false, "to open what processes have mapped, where its name does not lead to it",
+	  "no heap probes of processes in containers and of programs that have been replaced" },
 	{ CAP_DAC_READ_SEARCH, false, "to open cgroups by their ids, and files that only root may read",
 	  "the column cgroup is empty, and rules must be readable for the collector's user" },
 };

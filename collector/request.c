@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "heap.h"
 #include "metric.h"
 #include "wire.h"
 
@@ -281,11 +282,13 @@ static int serve_subscribe(struct requests *requests, struct session *session, c
 	}
 	/*
 	 * The answer must come before the baseline, but a client that reads it may start what it waits to watch, so
-	 * it must not leave before every task has been judged.
+	 * it must not leave before every task has been judged, and is probed where that was asked for.
 	 */
 	session_cork(session);
 	send_subscribed(session, subscribe->request, feed);
 	err = sampler_baseline(requests->sampler, feed, session);
+	if (!err && spec.metrics & METRICS_OF_HEAP)
+		heap_wait(requests->heap, session);
 	session_uncork(session);
 	if (err)
 		return session_fail(session, TASKMON__ERROR__CODE__INTERNAL, "the tasks could not be read: %s",

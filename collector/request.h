@@ -8,11 +8,14 @@
 #include "sampler.h"
 #include "session.h"
 
+struct heap;
+
 struct requests {
 	struct kernel *kernel;
 	struct dispatch *dispatch;
 	struct sampler *sampler;
 	const struct rules *rules;
+	struct heap *heap;
 };
 
 /** Serve one frame. 0, or the session has failed. */

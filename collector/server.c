@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "heap.h"
 #include "log.h"
 
 #define SUBSYSTEM "server"
@@ -122,6 +123,7 @@ static void on_session_closed(struct session *session, void *context)
 {
 	struct server *server = context;
 
+	heap_forget(server->requests->heap, session);
 	dispatch_leave_all(server->requests->dispatch, session);
 	sampler_reschedule(server->requests->sampler);
 	for (unsigned int i = 0; i < server->session_count; i++)

@@ -24,7 +24,7 @@ enum {
 	READ_BYTES = 64 << 10,
 	ANSWERS_BYTES_MAX = 1 << 20, /* what is never dropped must not grow for ever: many times the longest Welcome */
 	LOG_INTERVAL_NS = 1000000000,
-	LOSS_CAUSES_WIRE = TASKMON__LOSS__CAUSE__TABLE_FULL + 1, /* the last of them */
+	LOSS_CAUSES_WIRE = TASKMON__LOSS__CAUSE__HEAP_FULL + 1, /* the last of them */
 };
 
 struct queued {
@@ -49,7 +49,8 @@ struct session {
 	struct frame_reader reader;
 	uint8_t *untaken; /* came before it was paused */
 	size_t untaken_bytes;
-	bool greeted, failing, closing, corked, paused;
+	bool greeted, failing, closing, paused;
+	unsigned int corks;
 
 	struct queue queue;
 	size_t queue_limit, queue_bytes; /* what is being written counts too */
@@ -236,7 +237,7 @@ static void write_more(struct session *session)
 	unsigned int count = 0;
 	struct queued *entry;
 
-	if (session->closing || session->corked || !TAILQ_EMPTY(&session->writing))
+	if (session->closing || session->corks > 0 || !TAILQ_EMPTY(&session->writing))
 		return;
 	queue_losses(session);
 	while (count < WRITE_FRAMES && (entry = TAILQ_FIRST(&session->queue))) {
@@ -334,12 +335,12 @@ void session_send_control(struct session *session, const Taskmon__Frame *message
 
 void session_cork(struct session *session)
 {
-	session->corked = true;
+	session->corks++;
 }
 
 void session_uncork(struct session *session)
 {
-	session->corked = false;
+	session->corks--;
 	write_more(session);
 }
 

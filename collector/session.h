@@ -68,7 +68,7 @@ void session_send(struct session *session, struct frame *frame, enum session_loa
 /** Encode and queue a frame that is never dropped. */
 void session_send_control(struct session *session, const Taskmon__Frame *message);
 
-/** Between these two, frames are queued but nothing is sent. */
+/** Between these two, frames are queued but nothing is sent. They may be nested. */
 void session_cork(struct session *session);
 void session_uncork(struct session *session);
 

@@ -214,6 +214,7 @@ static void update_settings(struct watches *watches)
 	settings->hooked = watches->wishes.hooked & used;
 	settings->timed = watches->wishes.timed & used;
 	settings->windows = watches->wishes.windows & used;
+	settings->heaped = watches->wishes.heaped & used;
 	settings->used = used;
 	settings->generation++;
 }
@@ -228,9 +229,19 @@ static void find_facts(struct watches *watches)
 	watches->fresh_terms = 0;
 }
 
+/* Who is probed for a watch that does not want it any more hears of it when its process is judged. */
+static void leave_heaps(struct watches *watches, u64 heaped_before)
+{
+	u64 heaped = kernel_settings(watches->kernel)->heaped;
+
+	if (heaped && heaped_before & ~heaped)
+		watches_judge(watches, NULL, NULL, NULL);
+}
+
 /* Programs first: what is selected from now on is measured from its beginning. */
 static void update_kernel(struct watches *watches)
 {
+	u64 heaped = kernel_settings(watches->kernel)->heaped;
 	bool watching = false;
 
 	for (int i = 0; i < WATCH_MAX; i++)
@@ -239,6 +250,7 @@ static void update_kernel(struct watches *watches)
 		    watching);
 	update_settings(watches);
 	find_facts(watches);
+	leave_heaps(watches, heaped);
 }
 
 void watches_update_rules(struct watches *watches)

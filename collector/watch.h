@@ -50,6 +50,7 @@ struct watch_wishes {
 	u64 hooked;  /* want metrics of cost HOOK */
 	u64 timed;   /* want METRICS_OF_SWITCHES */
 	u64 windows; /* want metrics of kind WINDOW */
+	u64 heaped;  /* want METRICS_OF_HEAP */
 	u64 metrics;
 };
 

@@ -91,6 +91,11 @@ __attribute__((unused)) static const u64 metric_walk_bits =
 	 METRIC_BIT(M_task_link_rx_packets) | METRIC_BIT(M_task_link_tx_packets))
 #define METRICS_OF_SOCKETS (METRICS_OF_LINK | METRIC_BIT(M_task_retransmit_count))
 
+/* Metrics of what processes allocate: their programs are attached to each process. */
+#define METRICS_OF_HEAP                                                                      \
+	(METRIC_BIT(M_task_heap_size) | METRIC_BIT(M_task_heap_times) |                          \
+	 METRIC_BIT(M_task_heap_alloc_count) | METRIC_BIT(M_task_heap_alloc_bytes))
+
 /* Metrics of cost HOOK are counted by programs on events; the places where they are. */
 enum hook_figure {
 #define FIGURE_OF_FREE(name)
@@ -165,6 +170,7 @@ enum loss_cause {
 	LOSS_RING_FULL,  /* an event or a final record did not fit into the ring buffer */
 	LOSS_STATE_FULL, /* no memory for the state of a task: it is not watched */
 	LOSS_TABLE_FULL, /* no room for a block request in flight, or for what a task is charged from elsewhere */
+	LOSS_HEAP_FULL,  /* a block that the ledger of its process had no room for, or a process that could not have a ledger */
 	LOSS_CAUSES
 };
 
@@ -191,10 +197,11 @@ struct watch_settings {
 	u64 hooked;     /* want metrics of cost HOOK */
 	u64 timed;      /* want METRICS_OF_SWITCHES */
 	u64 windows;    /* want metrics of kind WINDOW */
+	u64 heaped;     /* want METRICS_OF_HEAP */
 	u64 metrics;    /* metrics that anybody wants: costly ones are left out otherwise */
 	u64 measured;   /* metrics of cost HOOK whose programs are attached */
 	u32 epoch;      /* counts attachments to sched_switch: what was noted under another one is old */
-	u32 pad;
+	u32 heap_era;   /* counts how often somebody wanted METRICS_OF_HEAP after nobody did: heaps of another one are old */
 	u32 generation; /* counts changes; a process judged under another one is judged again */
 	u32 judging;    /* this pass of the sampler also judges processes that are not watched yet */
 };
@@ -260,6 +267,69 @@ struct rule_settings {
 #define ARGV_HASH_SEED 14695981039346656037ULL /* FNV-1a, 64 bits */
 #define ARGV_HASH_PRIME 1099511628211ULL
 #define ARGV_BASENAME_SALT 0x9e3779b97f4a7c15ULL /* a token's last part, behind its last slash */
+
+/*
+ * Heaps. Each probed process has a ledger, a table of its outstanding blocks by address, in a slot of `ledgers`.
+ */
+enum {
+	HEAP_SLOTS = 1024,    /* slot 0 is nobody's */
+	HEAP_COPY_MAX = 65536, /* blocks that a forked child can inherit: they are copied while the parent waits */
+};
+
+/** What the arguments of a function mean. */
+enum heap_call {
+	HEAP_MALLOC,       /* (size) */
+	HEAP_CALLOC,       /* (count, size) */
+	HEAP_REALLOC,      /* (block, size) */
+	HEAP_REALLOCARRAY, /* (block, count, size) */
+	HEAP_ALIGNED,      /* (alignment, size) */
+	HEAP_POSIX,        /* (&block, alignment, size), returns 0 */
+	HEAP_FREE,         /* (block) */
+	HEAP_LIBRARIES,    /* called by the dynamic linker when it has changed what is mapped */
+};
+
+/** The cookie of each attachment: the process that it is for, since some kernels run it for others, too. */
+#define HEAP_COOKIE(tgid, call) ((u64)(call) << 32 | (u32)(tgid))
+
+enum heap_notice_type {
+	HEAP_WANTED = 1, /* probe it; it has `slot`, if that is not 0 */
+	HEAP_UNWANTED,
+	HEAP_EXEC,       /* it executes another program */
+	HEAP_MAPPED,     /* other files may be mapped */
+	HEAP_MOVED,      /* probes must be attached to another thread: the one that had them has gone */
+};
+
+/** From the kernel side to who attaches probes. */
+struct heap_notice {
+	u32 type;
+	u32 tgid;
+	u64 start_time_ns;
+	u64 watches; /* that want it */
+	u32 slot;
+	u32 era; /* see struct watch_settings */
+	u32 uid; /* real user id of the process */
+	u32 pad;
+};
+
+/** What a probed process has outstanding. */
+struct process_heap {
+	u64 start_time_ns; /* with the number of the process: whose it is */
+	u64 epoch;         /* when it began, or began anew by exec: blocks of another epoch are gone */
+	u64 watches;       /* that want it */
+	u32 slot;          /* of its ledger */
+	u32 era;           /* of the settings under which it began */
+	u32 borrowed;      /* its memory is still its parent's, as after vfork */
+	u32 pad;
+	u64 size, times;   /* outstanding bytes and blocks */
+	u64 alloc_count, alloc_bytes;
+	u64 unknown_frees; /* of blocks that are in no ledger */
+};
+
+/** One outstanding block of a ledger, by its address. */
+struct heap_block {
+	u64 size;
+	u64 epoch; /* of struct process_heap */
+};
 
 /** What one pass of the sampler shall emit. */
 struct sample_request {

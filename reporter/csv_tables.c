@@ -92,6 +92,29 @@ static const struct csv_column net_columns[] = {
 	{ "RX_KB", put_rx_kilobytes }, { "TX_KB", put_tx_kilobytes }, { NULL, NULL },
 };
 
+/* --- mem.csv */
+
+static void put_gauge(struct output *output, const struct row *row, enum metric_id id)
+{
+	if (row_has(row, id))
+		output_u64(output, row->value[id]);
+}
+
+static void put_heap_size(struct output *output, const struct row *row)
+{
+	put_gauge(output, row, M_task_heap_size);
+}
+
+static void put_heap_times(struct output *output, const struct row *row)
+{
+	put_gauge(output, row, M_task_heap_times);
+}
+
+static const struct csv_column mem_columns[] = {
+	{ "Ticks", put_ticks },       { "PID", put_tgid },          { "COMM", put_comm },
+	{ "Size(B)", put_heap_size }, { "Times", put_heap_times }, { NULL, NULL },
+};
+
 /* --- task.csv */
 
 static void put_time(struct output *output, const struct row *row)
@@ -139,6 +162,13 @@ const struct csv_table csv_tables[] = {
 		.columns = cpu_columns,
 		.windows_only = true,
 		.deltas = METRIC_BIT(M_task_on_cpu_ns) | METRIC_BIT(M_task_off_cpu_ns),
+	},
+	{
+		.module = MODULE_MEM,
+		.columns = mem_columns,
+		.windows_only = true,
+		.measured_only = true,
+		.gauges = METRIC_BIT(M_task_heap_size) | METRIC_BIT(M_task_heap_times),
 	},
 	{
 		.module = MODULE_NET,
@@ -191,7 +221,7 @@ void csv_put_row(struct output *output, const struct csv_table *table, uint64_t 
 {
 	if (table->windows_only && row->window_ns == 0 && !row->ended)
 		return;
-	if (table->measured_only && !(row->present & table->deltas))
+	if (table->measured_only && !(row->present & (table->deltas | table->gauges)))
 		return;
 	for (const struct csv_column *column = table->columns; column->name; column++) {
 		if (column != table->columns)

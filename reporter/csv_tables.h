@@ -25,6 +25,7 @@ struct csv_table {
 	bool windows_only;     /* no row for a sample without a window to measure in */
 	bool measured_only;    /* no row without any of its figures: those of processes are absent where rows are threads */
 	uint64_t deltas;       /* that its columns show, bit per enum metric_id */
+	uint64_t gauges;       /* likewise, of metrics as they are */
 };
 
 extern const struct csv_table csv_tables[];

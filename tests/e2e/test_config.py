@@ -86,7 +86,7 @@ class Config(WithFile):
         for text, line, words in (
                 ('{\n"intervall": 5 }', 2, ("intervall", '"interval"')),
                 ('{\n\n"snoop_cpu": "perf" }', 3, ("snoop_cpu", "bpf", "stat", "top")),
-                ('{ "snoop_mem": "bcc" }', 1, ("snoop_mem", "not available")),
+                ('{ "snoop_mem": "top" }', 1, ("snoop_mem", "bpf")),
                 ('{ "snoop_cpu": "stat" }', 1, ("snoop_cpu", "not available")),
                 ('{ "interval": 0.01 }', 1, ("interval", "0.1")),
                 ('{ "thresholds": [\n{"metric": "task_cpu_precent"} ] }', 2, ("task_cpu_precent", "task_cpu_percent")),

@@ -235,7 +235,7 @@ class AsUser(Test):
             self.assertTrue(all(r["cgroup"] for r in reporter.task()))
 
     def test_it_says_what_is_missing(self):
-        lacking = {"net_admin": "net", "sys_ptrace": "smaps_rollup", "dac_read_search": "cgroup"}
+        lacking = {"checkpoint_restore": "containers", "net_admin": "net", "sys_ptrace": "smaps_rollup", "dac_read_search": "cgroup"}
         status, process = self.doctor([n for n in CAPABILITIES if n not in lacking])
         self.assertEqual(status, 1, process.stderr)
         for name in CAPABILITIES:

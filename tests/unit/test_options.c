@@ -168,9 +168,9 @@ static void errors_say_what_was_expected(void **state)
 	check_error("-a --metrics fd_cuont",
 		    "--metrics: unknown metric \"fd_cuont\" (did you mean task_fd_count? expected free, all or names "
 		    "from --list metrics)");
-	check_error("-a -m cpu,foo", "--modules: \"foo\" is not a module (expected: task, cpu, net)");
-	check_error("-a -m mem", "--modules: mem is not available in version " TASKMON_VERSION " (expected: task, cpu, net)");
-	check_error("-a -m ''", "--modules: \"\" is not a module (expected: task, cpu, net)");
+	check_error("-a -m cpu,foo", "--modules: \"foo\" is not a module (expected: task, cpu, mem, net)");
+	check_error("-a -m syscall", "--modules: syscall is not available in version " TASKMON_VERSION " (expected: task, cpu, mem, net)");
+	check_error("-a -m ''", "--modules: \"\" is not a module (expected: task, cpu, mem, net)");
 	check_error("-a --csv ''", "--csv: it is empty (expected a directory)");
 	check_error("--list ruels", "--list: there is no list of \"ruels\" (expected metrics, modules, rules or tasks)");
 	check_error("--frobnicate", "--frobnicate: unknown option (see --help)");

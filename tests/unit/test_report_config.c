@@ -159,7 +159,6 @@ static void mistakes_are_told_with_their_line(void **state)
 		{ "{ \"snoop_cpu\": \"perf\" }", ":1: \"snoop_cpu\": expected \"bpf\" (or \"bcc\"), \"stat\", \"top\", \"None\" or null" },
 		{ "{ \"snoop_cpu\": true }", ":1: \"snoop_cpu\": expected \"bpf\" (or \"bcc\"), \"stat\", \"top\", \"None\" or null" },
 		{ "{ \"snoop_cpu\": \"top\" }", ":1: \"snoop_cpu\": \"top\"" NOT_YET " (expected \"bpf\", \"None\" or null)" },
-		{ "{ \"snoop_mem\": \"bcc\" }", ":1: \"snoop_mem\": \"bcc\"" NOT_YET " (expected \"None\" or null)" },
 		{ "{ \"snoop_syscall\": \"bpf\" }", ":1: \"snoop_syscall\": \"bpf\"" NOT_YET " (expected \"None\" or null)" },
 		{ "{ \"cpu_output_file\": 1 }", ":1: \"cpu_output_file\": expected the name of a file" },
 		{ "{ \"mem_output_file\": \"\" }", ":1: \"mem_output_file\": expected the name of a file" },
@@ -189,7 +188,7 @@ static void mistakes_are_told_with_their_line(void **state)
 		{ "{ \"socket\": 1 }", ":1: \"socket\": expected the path of a socket" },
 		{ "{ \"modules\": [] }", ":1: \"modules\": expected a list of modules" },
 		{ "{ \"modules\": [\"cpu\", 1] }", ":1: \"modules\": expected a list of modules" },
-		{ "{ \"modules\": [\"cpu\", \"gpu\"] }", ":1: \"modules\": \"gpu\" is not a module (expected: task, cpu, net)" },
+		{ "{ \"modules\": [\"cpu\", \"gpu\"] }", ":1: \"modules\": \"gpu\" is not a module (expected: task, cpu, mem, net)" },
 		{ "{ \"metrics\": \"fd_cuont\" }", ":1: \"metrics\": unknown metric \"fd_cuont\" (did you mean task_fd_count? "
 						   "expected free, all or names from --list metrics)" },
 		{ "{ \"thresholds\": {} }", ":1: \"thresholds\": expected a list of thresholds, each an object" },

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Closes descriptors of probes in a thread of its own: the kernel waits up to a tenth of a second for each.
+ */
+#ifndef TASKMON_CLOSER_H
+#define TASKMON_CLOSER_H
+
+struct closer;
+
+/** NULL when out of memory. */
+struct closer *closer_new(void);
+/** Waits until all is closed. */
+void closer_free(struct closer *closer);
+/** Close it, soon. By any thread. */
+void closer_add(struct closer *closer, int fd);
+
+#endif

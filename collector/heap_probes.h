@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The probes on the malloc family of one process, in all files that it has mapped or will map.
+ */
+#ifndef TASKMON_HEAP_PROBES_H
+#define TASKMON_HEAP_PROBES_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct closer;
+struct heap_probes;
+
+struct kernel;
+
+/** What is attached, in the two ways that uprobe.h has. */
+enum heap_program { HEAP_ON_CALL, HEAP_ON_RETURN, HEAP_PROGRAMS };
+struct heap_programs {
+	const struct kernel *kernel;
+	struct closer *closer;                           /* for what is detached */
+	int single[HEAP_PROGRAMS], multi[HEAP_PROGRAMS]; /* descriptors; -1: not loaded */
+};
+
+/** Load them; the ones that are rarely used are loaded when they are. Why not is logged. */
+int heap_programs_load(struct heap_programs *programs);
+void heap_programs_unload(struct heap_programs *programs);
+
+/** For a process; `programs` must live longer. NULL when out of memory. */
+struct heap_probes *heap_probes_new(pid_t tgid, struct heap_programs *programs);
+/** Detach all, soon. */
+void heap_probes_free(struct heap_probes *probes);
+
+/** Attach in files that are new since the last call. 0, -ESRCH when the process has gone, or another errno if not all could be attached. */
+int heap_probes_update(struct heap_probes *probes);
+/** The thread that they were attached to has gone: attach them to another one. */
+int heap_probes_move(struct heap_probes *probes);
+/** Is a function that allocates among them? */
+bool heap_probes_allocate(const struct heap_probes *probes);
+
+/** Forget what is known of files. */
+void heap_probes_forget_files(void);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The ledgers in the kernel, and which process has which.
+ */
+#ifndef TASKMON_HEAP_SLOTS_H
+#define TASKMON_HEAP_SLOTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "record.h"
+
+struct heap_slots;
+struct kernel;
+
+/** `blocks`: how many a ledger can have. NULL when out of memory. */
+struct heap_slots *heap_slots_new(struct kernel *kernel, size_t blocks);
+/** Empties it, too. */
+void heap_slots_free(struct heap_slots *slots);
+
+/** Have some slots with ledgers ready for processes that need one at once. */
+void heap_slots_fill(struct heap_slots *slots);
+/** The kernel side has taken one of these (0: none). */
+void heap_slots_taken(struct heap_slots *slots, u32 slot);
+/** Its ledger is not used any more. */
+void heap_slots_give_back(struct heap_slots *slots, u32 slot);
+/** No process has one, and none is ready. */
+void heap_slots_empty(struct heap_slots *slots);
+
+/** Give the process of a notice a heap. Its slot, 0 if that was not possible. */
+u32 heap_slots_insert(struct heap_slots *slots, const struct heap_notice *notice);
+/** The process has no heap any more, unless it has another one. */
+void heap_slots_remove(struct heap_slots *slots, pid_t tgid, u32 slot);
+/** Does any watch want the heap of the process? */
+bool heap_slots_wanted(struct heap_slots *slots, pid_t tgid, u32 slot);
+
+#endif

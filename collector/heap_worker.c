@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "heap_worker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/pidfd.h>
+#include <sys/queue.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "access.h"
+#include "closer.h"
+#include "heap_probes.h"
+#include "heap_slots.h"
+#include "kernel.h"
+#include "log.h"
+
+#define SUBSYSTEM "heap"
+
+enum { EVENTS = 16 };
+
+/* A process that is probed. */
+struct probed {
+	LIST_ENTRY(probed) link;
+	pid_t tgid;
+	u64 start_time_ns;
+	u32 slot, uid;
+	int pidfd; /* readable when it has ended */
+	struct heap_probes *probes;
+};
+LIST_HEAD(probed_list, probed);
+
+struct heap_worker {
+	pthread_t thread;
+	struct kernel *kernel;
+	struct heap_limits limits;
+	struct heap_orders *orders;
+	int epoll_fd;
+	struct ring_buffer *notices;
+	struct heap_slots *slots;
+	struct heap_programs programs;
+	bool loaded;
+	u32 era; /* as last seen in the orders */
+	struct probed_list processes;
+	size_t count;
+};
+
+static struct probed *find(const struct heap_worker *worker, pid_t tgid, u64 start_time_ns)
+{
+	struct probed *process;
+
+	LIST_FOREACH(process, &worker->processes, link)
+		if (process->tgid == tgid && process->start_time_ns == start_time_ns)
+			return process;
+	return NULL;
+}
+
+static void end(struct heap_worker *worker, struct probed *process)
+{
+	LIST_REMOVE(process, link);
+	worker->count--;
+	kernel_heap_armed(worker->kernel)[process->slot] = 0;
+	heap_slots_remove(worker->slots, process->tgid, process->slot);
+	heap_probes_free(process->probes);
+	heap_slots_give_back(worker->slots, process->slot);
+	if (process->pidfd >= 0)
+		close(process->pidfd); /* and with it leaves the epoll set */
+	free(process);
+}
+
+static void end_all(struct heap_worker *worker)
+{
+	struct probed *process;
+
+	while ((process = LIST_FIRST(&worker->processes)))
+		end(worker, process);
+}
+
+/* --- orders */
+
+static void load(struct heap_worker *worker)
+{
+	worker->loaded = heap_programs_load(&worker->programs) == 0;
+	if (worker->loaded)
+		heap_slots_fill(worker->slots);
+	else
+		kernel_set_unavailable(worker->kernel, METRICS_OF_HEAP, "the kernel refuses the programs on functions");
+}
+
+static void unload(struct heap_worker *worker)
+{
+	if (!worker->loaded)
+		return;
+	heap_slots_empty(worker->slots);
+	heap_programs_unload(&worker->programs);
+	worker->loaded = false;
+	heap_probes_forget_files();
+}
+
+/* What is wanted at this moment; heaps of another era are ended. */
+static void adopt(struct heap_worker *worker)
+{
+	u32 era;
+	bool wanted;
+
+	pthread_mutex_lock(&worker->orders->mutex);
+	era = worker->orders->era;
+	wanted = worker->orders->wanted && !worker->orders->stop;
+	pthread_mutex_unlock(&worker->orders->mutex);
+	if (era != worker->era || !wanted)
+		end_all(worker);
+	worker->era = era;
+	if (wanted && !worker->loaded)
+		load(worker);
+	else if (!wanted)
+		unload(worker);
+}
+
+/* --- beginning */
+
+static bool is_the_one(const struct heap_notice *notice)
+{
+	u64 ns_per_tick = 1000000000 / (u64)sysconf(_SC_CLK_TCK);
+	struct pid_key key;
+
+	return access_process_key((pid_t)notice->tgid, &key) == 0 && key.start_ticks == notice->start_time_ns / ns_per_tick;
+}
+
+static bool is_over_limit(const struct heap_worker *worker, u32 uid)
+{
+	const struct probed *process;
+	size_t of_user = 0;
+
+	LIST_FOREACH(process, &worker->processes, link)
+		of_user += process->uid == uid;
+	return worker->count >= worker->limits.processes || (uid != 0 && of_user >= worker->limits.processes_per_user);
+}
+
+static void update(struct heap_worker *worker, struct probed *process)
+{
+	int err = heap_probes_update(process->probes);
+
+	if (err && err != -ESRCH)
+		log_debug(SUBSYSTEM, "process %d: not all is probed: %s", (int)process->tgid, strerror(-err));
+	kernel_heap_armed(worker->kernel)[process->slot] = heap_probes_allocate(process->probes);
+}
+
+static struct probed *add(struct heap_worker *worker, const struct heap_notice *notice)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+	struct probed *process = calloc(1, sizeof(*process));
+
+	if (!process)
+		return NULL;
+	*process = (struct probed){ .tgid = (pid_t)notice->tgid, .start_time_ns = notice->start_time_ns, .uid = notice->uid };
+	process->slot = notice->slot;
+	process->probes = heap_probes_new(process->tgid, &worker->programs);
+	process->pidfd = pidfd_open(process->tgid, 0);
+	LIST_INSERT_HEAD(&worker->processes, process, link);
+	worker->count++;
+	event.data.ptr = process;
+	if (process->probes && process->pidfd >= 0 && is_the_one(notice) &&
+	    epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, process->pidfd, &event) == 0)
+		return process;
+	end(worker, process); /* it has gone already */
+	return NULL;
+}
+
+static void refuse(struct heap_worker *worker, const struct heap_notice *notice)
+{
+	if (!notice->slot)
+		return;
+	heap_slots_remove(worker->slots, (pid_t)notice->tgid, notice->slot);
+	heap_slots_give_back(worker->slots, notice->slot);
+}
+
+static void on_wanted(struct heap_worker *worker, const struct heap_notice *notice)
+{
+	struct heap_notice with_slot = *notice;
+	struct probed *process = find(worker, (pid_t)notice->tgid, notice->start_time_ns);
+
+	if (process)
+		return; /* wanted again before it had a heap */
+	if (is_over_limit(worker, notice->uid)) {
+		log_debug(SUBSYSTEM, "process %u: too many processes are probed already", notice->tgid);
+		kernel_add_loss(worker->kernel, notice->watches, LOSS_HEAP_FULL, 1);
+		refuse(worker, notice);
+		return;
+	}
+	if (!notice->slot) {
+		with_slot.slot = heap_slots_insert(worker->slots, notice);
+		if (!with_slot.slot) {
+			kernel_add_loss(worker->kernel, notice->watches, LOSS_HEAP_FULL, 1);
+			return;
+		}
+	}
+	process = add(worker, &with_slot);
+	if (process)
+		update(worker, process);
+	heap_slots_fill(worker->slots);
+}
+
+static void on_unwanted(struct heap_worker *worker, struct probed *process)
+{
+	if (!heap_slots_wanted(worker->slots, process->tgid, process->slot))
+		end(worker, process);
+}
+
+static void on_moved(struct heap_worker *worker, struct probed *process)
+{
+	int err = heap_probes_move(process->probes);
+
+	if (err && err != -ESRCH)
+		log_warning(SUBSYSTEM, "process %d is not probed as a whole any more: %s", (int)process->tgid, strerror(-err));
+	update(worker, process);
+}
+
+static int on_notice(void *context, void *data, size_t size)
+{
+	struct heap_worker *worker = context;
+	const struct heap_notice *notice = data;
+	struct probed *process;
+
+	if (size < sizeof(*notice))
+		return 0;
+	adopt(worker);
+	if (notice->type == HEAP_WANTED) {
+		heap_slots_taken(worker->slots, notice->slot);
+		if (notice->era == worker->era && worker->loaded)
+			on_wanted(worker, notice);
+		else
+			refuse(worker, notice);
+		return 0;
+	}
+	process = find(worker, (pid_t)notice->tgid, notice->start_time_ns);
+	if (!process || notice->era != worker->era)
+		return 0;
+	if (notice->type == HEAP_UNWANTED)
+		on_unwanted(worker, process);
+	else if (notice->type == HEAP_MOVED)
+		on_moved(worker, process);
+	else
+		update(worker, process);
+	return 0;
+}
+
+/* False: it shall end. */
+static bool obey(struct heap_worker *worker)
+{
+	struct heap_orders *orders = worker->orders;
+	u64 count, asked;
+	bool stop;
+
+	if (read(orders->wake_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		log_debug(SUBSYSTEM, "orders: %s", strerror(errno));
+	pthread_mutex_lock(&orders->mutex);
+	asked = orders->asked;
+	stop = orders->stop;
+	pthread_mutex_unlock(&orders->mutex);
+	adopt(worker);
+	ring_buffer__consume(worker->notices);
+	pthread_mutex_lock(&orders->mutex);
+	if (orders->done != asked && orders->tell)
+		orders->tell(orders->context);
+	orders->done = asked;
+	pthread_mutex_unlock(&orders->mutex);
+	return !stop;
+}
+
+/* Its events come from its own file descriptors: the orders, the notices, and a descriptor for each process. */
+static void *work(void *context)
+{
+	struct heap_worker *worker = context;
+	struct epoll_event events[EVENTS];
+	bool go_on = true;
+
+	while (go_on) {
+		int count = epoll_wait(worker->epoll_fd, events, EVENTS, -1);
+
+		if (count < 0 && errno != EINTR)
+			break;
+		for (int i = 0; i < count; i++)
+			if (events[i].data.ptr && events[i].data.ptr != worker->notices)
+				end(worker, events[i].data.ptr);
+		for (int i = 0; i < count; i++)
+			if (!events[i].data.ptr)
+				go_on = obey(worker); /* notices may have come because of the orders */
+		ring_buffer__consume(worker->notices);
+	}
+	return NULL;
+}
+
+static int watch_fd(struct heap_worker *worker, int fd, void *what)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = what };
+
+	return epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+static void free_worker(struct heap_worker *worker)
+{
+	ring_buffer__free(worker->notices);
+	heap_slots_free(worker->slots);
+	closer_free(worker->programs.closer);
+	if (worker->epoll_fd >= 0)
+		close(worker->epoll_fd);
+	free(worker);
+}
+
+/* A descriptor for each probe: dozens a process. */
+static void allow_many_files(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+struct heap_worker *heap_worker_start(struct kernel *kernel, const struct heap_limits *limits, struct heap_orders *orders)
+{
+	struct heap_worker *worker = calloc(1, sizeof(*worker));
+	int err;
+
+	if (!worker)
+		return NULL;
+	*worker = (struct heap_worker){ .kernel = kernel, .limits = *limits, .orders = orders };
+	LIST_INIT(&worker->processes);
+	allow_many_files();
+	worker->slots = heap_slots_new(kernel, limits->blocks);
+	worker->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	worker->notices = ring_buffer__new(kernel_map_fd(kernel, "heap_notices"), on_notice, worker, NULL);
+	worker->programs.kernel = kernel;
+	worker->programs.closer = closer_new();
+	err = worker->slots && worker->programs.closer && worker->epoll_fd >= 0 && worker->notices ? 0 : -ENOMEM;
+	if (!err)
+		err = watch_fd(worker, ring_buffer__epoll_fd(worker->notices), worker->notices);
+	if (!err)
+		err = watch_fd(worker, orders->wake_fd, NULL);
+	if (!err)
+		err = -pthread_create(&worker->thread, NULL, work, worker);
+	if (!err)
+		return worker;
+	free_worker(worker);
+	errno = -err;
+	return NULL;
+}
+
+void heap_worker_try(struct kernel *kernel)
+{
+	struct heap_programs programs = { .kernel = kernel };
+
+	if (heap_programs_load(&programs))
+		kernel_set_unavailable(kernel, METRICS_OF_HEAP, "the kernel refuses the programs on functions");
+	heap_programs_unload(&programs);
+}
+
+void heap_worker_join(struct heap_worker *worker)
+{
+	pthread_join(worker->thread, NULL);
+	free_worker(worker);
+}
