@@ -183,7 +183,7 @@ static const char *const allowed[] = {
 	/* threads */
 	"set_robust_list", "rseq", "membarrier",
 	/* clients */
-	"listen", "accept4", "recvfrom", "recvmsg", "getsockopt", "shutdown",
+	"listen", "accept4", "recvfrom", "recvmsg", "sendmsg", "getsockopt", "shutdown",
 	/* the kernel side */
 	"perf_event_open", "pidfd_open",
 	/* the socket and its lock are removed at the end */
