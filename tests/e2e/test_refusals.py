@@ -74,12 +74,13 @@ class Table(SharedCollector):
             if answer[0] == wire.ERROR:
                 self.assertEqual(answer[1][1], [wire.DENIED], answer)
                 return "refused"
-            tgids, last = set(), False
-            while not last:
-                rows = wire.decode(answer[1][6][0])
+            tgids, samples = set(), answer[1]
+            while True:
+                rows = wire.decode(samples[6][0])
                 tgids |= set(wire.numbers(rows.get(7, [b""])[0]))
-                last = answer[1].get(5) == [1]
-                answer = None if last else client.receive()
+                if samples.get(5) == [1]:  # the last of the tick
+                    break
+                samples = client.receive_until(wire.SAMPLES)
             return {self.name_of[t] for t in tgids if t in self.name_of}
         finally:
             client.close()
