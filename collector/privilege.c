@@ -169,7 +169,8 @@ static int limit_resources(void)
  * An allow-list, as a kernel gets calls faster than a deny-list. What is not listed fails with ENOSYS, as on a kernel that has
  * not got it: a C library newer than this list then goes the older way, and a collector that everybody relies on does
  * not die of an update. What no code of ours ever calls, and what only serves to get out of here, kills the process: who does
- * that is not the collector any more, and its manager hears of it. The kernel logs both (SECCOMP, type=1326).
+ * that is not the collector any more, its manager hears of it, and the kernel logs it (SECCOMP, type=1326). Those that fail
+ * are not logged, as two are made on purpose: by libbpf at each loading, and by the C library for each thread.
  */
 static const char *const allowed[] = {
 	/* events, files and memory, as libuv, libbpf and the C library use them */
@@ -279,8 +280,6 @@ static int limit_system_calls(void)
 		err = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	if (!err)
 		err = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
-	if (!err)
-		err = seccomp_attr_set(filter, SCMP_FLTATR_CTL_LOG, 1);
 	for (size_t i = 0; i < COUNT(killing) && !err; i++)
 		if (!SANITIZED || strcmp(killing[i], "ptrace") != 0)
 			err = add_rule(filter, SCMP_ACT_KILL_PROCESS, killing[i], 0, NULL);
