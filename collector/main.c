@@ -26,6 +26,7 @@
 #include "server.h"
 #include "smaps.h"
 #include "streams.h"
+#include "uprobe_opener.h"
 #include "watch.h"
 
 struct collector {
@@ -156,10 +157,13 @@ static int serve(struct collector *collector, int notify_fd)
 /* What needs more than is kept comes first. */
 static int run(struct collector *collector)
 {
-	int err = server_lock(&collector->server, &collector->config), notify_fd = notify_open();
+	int notify_fd, err = uprobe_opener_start();
 
+	if (!err)
+		err = server_lock(&collector->server, &collector->config);
 	if (err)
 		return err;
+	notify_fd = notify_open();
 	uv_loop_init(&collector->loop);
 	collector->cgroups = cgroups_new();
 	err = collector->cgroups ? watch_signals(collector) : -ENOMEM; /* from now on there is a socket to be removed */
@@ -182,6 +186,7 @@ static int run(struct collector *collector)
 	kernel_close(collector->kernel);
 	rules_free(&collector->rules);
 	server_unlock(&collector->server);
+	uprobe_opener_stop();
 	return err;
 }
 

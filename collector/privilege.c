@@ -56,6 +56,8 @@ static const struct kept {
 	/* for smaps_rollup CAP_PERFMON is enough since 6.13 (may_access_mm(), kernel/fork.c); for files of a process it is not */
 	{ CAP_SYS_PTRACE, false, "to read memory maps and files of everybody's processes",
 	  "before Linux 6.13 smaps_rollup only of processes of the collector's own user" },
+	{ CAP_CHECKPOINT_RESTORE, false, "to open what processes have mapped, where its name does not lead to it",
+	  "no heap probes of processes in containers and of programs that have been replaced" },
 	{ CAP_DAC_READ_SEARCH, false, "to open cgroups by their ids, and files that only root may read",
 	  "the column cgroup is empty, and rules must be readable for the collector's user" },
 };
@@ -182,7 +184,7 @@ static const char *const allowed[] = {
 	/* threads */
 	"set_robust_list", "rseq", "membarrier",
 	/* clients */
-	"listen", "accept4", "recvfrom", "recvmsg", "getsockopt", "shutdown",
+	"listen", "accept4", "recvfrom", "recvmsg", "sendmsg", "getsockopt", "shutdown",
 	/* the kernel side */
 	"perf_event_open", "pidfd_open",
 	/* the socket and its lock are removed at the end */

@@ -4,16 +4,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/openat2.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "elf_file.h"
+#include "open_in_root.h"
 
 enum {
 	AHEAD_MAX = 64, /* files of one program */
@@ -48,16 +47,9 @@ static int open_regular(int path_fd, struct stat *file)
 }
 
 /* As the process would find it: links are followed, but not out of its root directory. */
-static int open_in_root(int root, const char *path, struct stat *file)
+static int open_regular_in_root(int root, const char *path, struct stat *file)
 {
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
-
-	int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
-
-	/* a filter of system calls may not know it: then a link can lead to a file of ours, which does no harm */
-	if (fd < 0 && errno == ENOSYS)
-		fd = openat(root, path + strspn(path, "/"), O_PATH | O_CLOEXEC);
-	return open_regular(fd, file);
+	return open_regular(open_in_root(root, path), file);
 }
 
 static int root_of(pid_t pid)
@@ -80,7 +72,7 @@ static int open_mapping(pid_t pid, int root, const char *range, const char *name
 	fd = open_regular(open(path, O_PATH | O_CLOEXEC), file);
 	if (fd >= 0)
 		return fd;
-	fd = open_in_root(root, name, file);
+	fd = open_regular_in_root(root, name, file);
 	if (fd >= 0 && file->st_ino != inode) {
 		close(fd);
 		fd = -1;
@@ -215,7 +207,7 @@ static int add_file(struct ahead *ahead, int fd, const struct stat *file)
 static int add_path(struct ahead *ahead, const char *path)
 {
 	struct stat file;
-	int fd = open_in_root(ahead->root, path, &file);
+	int fd = open_regular_in_root(ahead->root, path, &file);
 
 	return fd < 0 ? -ENOENT : add_file(ahead, fd, &file);
 }
@@ -304,7 +296,7 @@ static int open_interpreter(int root, int script, struct stat *file)
 		return -1;
 	name = line + 2 + strspn(line + 2, " \t");
 	name[strcspn(name, " \t\n")] = '\0';
-	return name[0] == '/' ? open_in_root(root, name, file) : -1;
+	return name[0] == '/' ? open_regular_in_root(root, name, file) : -1;
 }
 
 /* A shared library is not started; what it needs has been mapped before it, or with the program that needs it. */

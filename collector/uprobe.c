@@ -11,6 +11,8 @@
 
 #include <bpf/bpf.h>
 
+#include "uprobe_opener.h"
+
 #define PMU "/sys/bus/event_source/devices/uprobe/"
 
 /* A number at the end of a line of sysfs: "7" or "config:0". */
@@ -58,20 +60,15 @@ static void name_file(char *path, size_t size, int fd)
 
 int uprobe_attach(const struct uprobe *uprobe)
 {
-	struct perf_event_attr attr = { .size = sizeof(attr), .type = (uint32_t)pmu_type() };
 	LIBBPF_OPTS(bpf_link_create_opts, options, .perf_event.bpf_cookie = uprobe->cookie);
-	char path[40];
 	int event, link;
 
 	if (pmu_type() < 0)
 		return -EOPNOTSUPP;
-	name_file(path, sizeof(path), uprobe->file_fd);
-	attr.config = uprobe->at_return ? 1ULL << return_bit() : 0;
-	attr.uprobe_path = (uint64_t)(uintptr_t)path;
-	attr.probe_offset = uprobe->offset;
-	event = (int)syscall(SYS_perf_event_open, &attr, uprobe->tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	event = uprobe_opener_open(uprobe->file_fd, uprobe->offset, (uint32_t)pmu_type(), uprobe->at_return ? 1ULL << return_bit() : 0,
+				   uprobe->tid);
 	if (event < 0)
-		return -errno;
+		return event;
 	link = bpf_link_create(uprobe->program_fd, event, BPF_PERF_EVENT, &options);
 	close(event); /* the link keeps it */
 	return link;

@@ -6,7 +6,7 @@ import ctypes
 import os
 import sys
 
-CAPABILITIES = {"net_admin": 12, "sys_ptrace": 19, "dac_read_search": 2, "perfmon": 38, "bpf": 39}
+CAPABILITIES = {"net_admin": 12, "sys_ptrace": 19, "dac_read_search": 2, "perfmon": 38, "bpf": 39, "checkpoint_restore": 40}
 _CLONE_NEWUSER = 0x10000000
 _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_CAP_AMBIENT, _RAISE = 4, 8, 47, 2
 _libc = ctypes.CDLL(None, use_errno=True)

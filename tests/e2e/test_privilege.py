@@ -41,6 +41,13 @@ class AsRoot(SharedCollector):
             core = next(line for line in f if line.startswith("Max core file size"))
         self.assertEqual(core.split()[4:6], ["0", "0"])
         self.assertEqual(keyed(f"/proc/{self.shared.pid}/status")["Uid"], 0)
+        with open(f"/proc/{self.shared.pid}/task/{self.shared.pid}/children", encoding="ascii") as f:
+            opener, = map(int, f.read().split())
+        status = status_of(opener, opener)
+        self.assertEqual(status["Name"], "taskmon-uprobes")
+        self.assertEqual({int(status[which], 16) for which in ("CapPrm", "CapEff")}, {1 << 21})  # CAP_SYS_ADMIN
+        self.assertEqual((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"))
+        self.assertEqual(len(os.listdir(f"/proc/{opener}/fd")), 4, "it has its socket, and nothing of the collector's")
 
     def test_reload_of_what_only_root_may_read(self):
         """As root, by ownership; see AsUser for the other."""
@@ -235,7 +242,7 @@ class AsUser(Test):
             self.assertTrue(all(r["cgroup"] for r in reporter.task()))
 
     def test_it_says_what_is_missing(self):
-        lacking = {"net_admin": "net", "sys_ptrace": "smaps_rollup", "dac_read_search": "cgroup"}
+        lacking = {"checkpoint_restore": "containers", "net_admin": "net", "sys_ptrace": "smaps_rollup", "dac_read_search": "cgroup"}
         status, process = self.doctor([n for n in CAPABILITIES if n not in lacking])
         self.assertEqual(status, 1, process.stderr)
         for name in CAPABILITIES:
