@@ -162,7 +162,7 @@ int on_heap_call(struct pt_regs *regs)
 	if (!heap)
 		return 0;
 	if (call == HEAP_LIBRARIES) {
-		notify_heap(HEAP_MAPPED, task->group_leader, heap->watches, heap);
+		notify_heap(HEAP_MAPPED, task->group_leader, heap->watches, heap, 0);
 		return 0;
 	}
 	thread = bpf_task_storage_get(&heap_threads, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);

@@ -11,7 +11,7 @@
 #include <bpf/bpf_core_read.h>
 
 static __always_inline long notify_heap(enum heap_notice_type type, struct task_struct *leader, u64 watches,
-					const struct process_heap *heap)
+					const struct process_heap *heap, u32 tid)
 {
 	struct heap_notice notice = {
 		.type = type,
@@ -21,6 +21,7 @@ static __always_inline long notify_heap(enum heap_notice_type type, struct task_
 		.slot = heap->slot,
 		.era = heap->era,
 		.uid = leader->real_cred->uid.val,
+		.tid = tid,
 	};
 
 	return bpf_ringbuf_output(&heap_notices, &notice, sizeof(notice), BPF_RB_FORCE_WAKEUP);
@@ -52,7 +53,7 @@ static __always_inline void begin_heap(struct task_struct *leader, u64 watches)
 		heap_armed[heap.slot & (HEAP_SLOTS - 1)] = 0;
 		bpf_map_update_elem(&heaps, &tgid, &heap, BPF_ANY);
 	}
-	if (!notify_heap(HEAP_WANTED, leader, watches, &heap))
+	if (!notify_heap(HEAP_WANTED, leader, watches, &heap, 0))
 		return;
 	count_loss(watches, LOSS_HEAP_FULL);
 	if (heap.slot) {
@@ -77,7 +78,7 @@ static __noinline __attribute__((unused)) void judge_heap(struct task_struct *le
 	if (heap)
 		heap->watches = watches;
 	if (heap && !watches)
-		notify_heap(HEAP_UNWANTED, leader, 0, heap);
+		notify_heap(HEAP_UNWANTED, leader, 0, heap, 0);
 	else if (!heap && watches)
 		begin_heap(leader, watches);
 }
@@ -152,12 +153,13 @@ static __noinline __attribute__((unused)) void exec_heap(struct task_struct *tas
 	heap->size = 0;
 	heap->times = 0;
 	heap->borrowed = 0;
+	heap->leaderless = 0;
 	if (was_other_thread)
-		notify_heap(HEAP_MOVED, task, heap->watches, heap);
-	notify_heap(HEAP_EXEC, task, heap->watches, heap);
+		notify_heap(HEAP_MOVED, task, heap->watches, heap, 0);
+	notify_heap(HEAP_EXEC, task, heap->watches, heap, 0);
 }
 
-/** A thread exits, after its final record was made. The probes are those of the main thread. */
+/** A thread exits, after its final record was made. The probes are those of the main thread, as long as it lives. */
 static __noinline __attribute__((unused)) void exit_heap(struct task_struct *task, bool process_ended)
 {
 	struct task_struct *leader = task->group_leader;
@@ -169,10 +171,13 @@ static __noinline __attribute__((unused)) void exit_heap(struct task_struct *tas
 	heap = heap_of(leader);
 	if (!heap)
 		return;
-	if (process_ended)
+	if (process_ended) {
 		bpf_map_delete_elem(&heaps, &tgid);
-	else if (task == leader)
-		notify_heap(HEAP_MOVED, leader, heap->watches, heap);
+		return;
+	}
+	heap->leaderless |= task == leader;
+	if (heap->leaderless)
+		notify_heap(HEAP_LEFT, leader, heap->watches, heap, task->pid);
 }
 
 /** What the process has outstanding now, and what this thread has allocated and not freed since it was probed. */

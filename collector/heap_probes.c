@@ -161,20 +161,23 @@ static bool lives(pid_t tid)
 	return end && end[1] && !strchr("ZXx", end[2]);
 }
 
-/* The main thread, or another one if that has exited: a thread that has exited has no memory that could be probed or looked at. */
-static pid_t live_thread(pid_t tgid)
+/*
+ * The main thread, or another one if that has exited: a thread that has exited has no memory that could be probed or looked at. Not
+ * `leaving`, which may not have got so far.
+ */
+static pid_t live_thread(pid_t tgid, pid_t leaving)
 {
 	char path[32];
 	DIR *threads;
 	struct dirent *entry;
 	pid_t found = tgid;
 
-	if (lives(tgid))
+	if (tgid != leaving && lives(tgid))
 		return tgid;
 	snprintf(path, sizeof(path), "/proc/%d/task", (int)tgid);
 	threads = opendir(path);
 	while (threads && found == tgid && (entry = readdir(threads)))
-		if (atoi(entry->d_name) > 0 && lives((pid_t)atoi(entry->d_name)))
+		if (atoi(entry->d_name) > 0 && atoi(entry->d_name) != leaving && lives((pid_t)atoi(entry->d_name)))
 			found = (pid_t)atoi(entry->d_name);
 	if (threads)
 		closedir(threads);
@@ -348,7 +351,7 @@ struct heap_probes *heap_probes_new(pid_t tgid, struct heap_programs *programs)
 	if (!probes)
 		return NULL;
 	probes->tgid = tgid;
-	probes->tid = live_thread(tgid);
+	probes->tid = live_thread(tgid, 0);
 	probes->programs = programs;
 	return probes;
 }
@@ -369,11 +372,13 @@ int heap_probes_update(struct heap_probes *probes)
 	return err ? err : probes->incomplete ? -EIO : 0;
 }
 
-int heap_probes_move(struct heap_probes *probes)
+int heap_probes_move(struct heap_probes *probes, pid_t leaving)
 {
 	int err = 0;
 
-	probes->tid = live_thread(probes->tgid);
+	if (leaving && leaving != probes->tid)
+		return 0;
+	probes->tid = live_thread(probes->tgid, leaving);
 	for (size_t i = 0; i < probes->file_count && err != -ESRCH; i++) {
 		struct probed_file *file = probes->files[i];
 		struct probed_file old = *file;

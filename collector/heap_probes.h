@@ -34,8 +34,8 @@ void heap_probes_free(struct heap_probes *probes);
 
 /** Attach in files that are new since the last call. 0, -ESRCH when the process has gone, or another errno if not all could be attached. */
 int heap_probes_update(struct heap_probes *probes);
-/** The thread that they were attached to has gone: attach them to another one. */
-int heap_probes_move(struct heap_probes *probes);
+/** Attach them to another thread: not to `leaving`, which exits (0: none does). Nothing is done if they are not attached to that one. */
+int heap_probes_move(struct heap_probes *probes, pid_t leaving);
 /** Are there functions that allocate among them, and those of a program that is about to be executed? */
 enum heap_armed heap_probes_armed(const struct heap_probes *probes);
 /** The process has executed a program. */

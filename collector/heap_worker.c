@@ -218,9 +218,9 @@ static void on_unwanted(struct heap_worker *worker, struct probed *process)
 		end(worker, process);
 }
 
-static void on_moved(struct heap_worker *worker, struct probed *process)
+static void on_moved(struct heap_worker *worker, struct probed *process, const struct heap_notice *notice)
 {
-	int err = heap_probes_move(process->probes);
+	int err = heap_probes_move(process->probes, notice->type == HEAP_LEFT ? (pid_t)notice->tid : 0);
 
 	if (err && err != -ESRCH)
 		log_warning(SUBSYSTEM, "process %d is not probed as a whole any more: %s", (int)process->tgid, strerror(-err));
@@ -255,8 +255,8 @@ static int on_notice(void *context, void *data, size_t size)
 		return 0;
 	if (notice->type == HEAP_UNWANTED)
 		on_unwanted(worker, process);
-	else if (notice->type == HEAP_MOVED)
-		on_moved(worker, process);
+	else if (notice->type == HEAP_MOVED || notice->type == HEAP_LEFT)
+		on_moved(worker, process, notice);
 	else if (notice->type == HEAP_MAPPED)
 		process->mapped = true;
 	else

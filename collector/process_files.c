@@ -62,6 +62,23 @@ static int root_of(pid_t pid)
 
 /* --- what is mapped */
 
+/* Names in maps begin at the root of the mount namespace, or at our own: where that of the process is, as far as it is part of them. */
+static size_t root_prefix(pid_t pid, char *prefix, size_t size)
+{
+	char path[32];
+	ssize_t length;
+
+	snprintf(path, sizeof(path), "/proc/%d/root", (int)pid);
+	length = readlink(path, prefix, size - 1);
+	prefix[length > 1 ? length : 0] = '\0';
+	return strlen(prefix);
+}
+
+static const char *name_in_root(const char *name, const char *prefix, size_t length)
+{
+	return strncmp(name, prefix, length) == 0 && name[length] == '/' ? name + length : name;
+}
+
 /* map_files knows a file even if it has no name any more. Where that is not permitted, its name must lead to the same file. */
 static int open_mapping(pid_t pid, int root, const char *range, const char *name, uint64_t inode, struct stat *file)
 {
@@ -99,7 +116,8 @@ static int hand_over(struct mapped_file *file, process_file_handler handler, voi
 
 int process_files_mapped(pid_t pid, process_file_handler handler, void *context)
 {
-	char line[LINE_BYTES], range[64], permissions[8], device[32], path[32];
+	char line[LINE_BYTES], range[64], permissions[8], device[32], path[32], prefix[PATH_MAX];
+	size_t prefix_length = root_prefix(pid, prefix, sizeof(prefix));
 	struct mapped_file file = { .fd = -1 };
 	unsigned long long offset, inode;
 	int root, name_at, opened = 0, err = 0;
@@ -125,7 +143,7 @@ int process_files_mapped(pid_t pid, process_file_handler handler, void *context)
 			continue;
 		line[strcspn(line, "\n")] = '\0';
 		opened++;
-		file.fd = open_mapping(pid, root, range, line + name_at, inode, &file.stat);
+		file.fd = open_mapping(pid, root, range, name_in_root(line + name_at, prefix, prefix_length), inode, &file.stat);
 	}
 	if (!err)
 		err = hand_over(&file, handler, context);

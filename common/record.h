@@ -410,7 +410,8 @@ enum heap_notice_type {
 	HEAP_UNWANTED,
 	HEAP_EXEC,       /* it executes another program */
 	HEAP_MAPPED,     /* other files may be mapped */
-	HEAP_MOVED,      /* probes must be attached to another thread: the one that had them has gone */
+	HEAP_MOVED,      /* another thread is the main thread now, which had the probes */
+	HEAP_LEFT,       /* thread `tid` exits, which may have the probes */
 };
 
 /** From the kernel side to who attaches probes. */
@@ -422,7 +423,7 @@ struct heap_notice {
 	u32 slot;
 	u32 era; /* see struct watch_settings */
 	u32 uid; /* real user id of the process */
-	u32 pad;
+	u32 tid;
 };
 
 /** What a probed process has outstanding. */
@@ -433,7 +434,7 @@ struct process_heap {
 	u32 slot;          /* of its ledger */
 	u32 era;           /* of the settings under which it began */
 	u32 borrowed;      /* its memory is still its parent's, as after vfork */
-	u32 pad;
+	u32 leaderless;    /* its main thread has exited */
 	u64 size, times;   /* outstanding bytes and blocks */
 	u64 alloc_count, alloc_bytes;
 	u64 unknown_frees; /* of blocks that are in no ledger */

@@ -128,6 +128,7 @@ class Launched(Shared):
 
     def test_every_allocation(self):
         reporter, pid, facts = self.launch(program("counted_malloc"))
+        self.until(lambda: "pid" in facts(), "it takes signals")
         for number in (1, 2, 3):
             os.kill(pid, signal.SIGUSR1)
             self.until(lambda: facts().get("round") == number, lambda: f"round {number}: {facts()}")

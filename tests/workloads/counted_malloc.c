@@ -5,6 +5,7 @@
  * Has a malloc family of its own, which only counts what comes by from the dynamic linker, the library and itself, and hands it on to the library's. On
  * SIGUSR1 it allocates 11 blocks of 211 bytes more and prints its ledger since the process began:
  *
+ *   pid=PID
  *   times=BLOCKS count=ALLOCATIONS round=N
  */
 #include "workload.h"
@@ -50,6 +51,9 @@ int main(void)
 	int round = 0;
 
 	block_signals();
+	snprintf(line, sizeof(line), "pid=%d\n", getpid());
+	if (write(1, line, strlen(line)) < 0)
+		die("write");
 	while (await_signal() != SIGTERM) {
 		for (int i = 0; i < 11; i++)
 			block = malloc(211);
