@@ -172,10 +172,11 @@ REPORTER_BUT_MAIN := $(FAKES) $(filter-out reporter/main.c,$(wildcard reporter/*
 $(B)/fuzz/fuzz_report_frames: $(REPORTER_BUT_MAIN)
 $(B)/fuzz/fuzz_report_options: $(REPORTER_BUT_MAIN)
 # The collector, too, but for what needs a kernel: public functions of these files do nothing, unless fake_kernel.c has them.
-FUZZ_LEFT_OUT := $(wildcard $(addprefix collector/,doctor.c hooks.c kernel.c main.c notify.c options.c privilege.c smaps.c))
-$(B)/fuzz/stubs.c: $(FUZZ_LEFT_OUT:%.c=$(B)/%.o)
+FUZZ_LEFT_OUT := $(wildcard $(addprefix collector/,doctor.c heap*.c hooks.c kernel.c main.c notify.c options.c privilege.c probe.c \
+	probe_hooks.c smaps.c uprobe*.c))
+$(B)/fuzz/stubs.c: $(FUZZ_LEFT_OUT:%.c=$(B)/%.o) Makefile
 	@mkdir -p $(@D)
-	$(Q)nm -g --defined-only $^ | awk '$$2 == "T" && $$3 != "main" { print "__attribute__((weak)) long " $$3 "(void) { return 0; }" }' \
+	$(Q)nm -g --defined-only $(filter %.o,$^) | awk '$$2 == "T" && $$3 != "main" { print "__attribute__((weak)) long " $$3 "(void) { return 0; }" }' \
 		| sed '1i #pragma clang diagnostic ignored "-Wmissing-prototypes"' > $@
 COLLECTOR_BUT_KERNEL := $(FAKES) tests/fuzz/fake_kernel.c $(B)/fuzz/stubs.c $(FUZZ_COMMON) \
 	$(filter-out $(FUZZ_LEFT_OUT),$(wildcard collector/*.c))
@@ -190,7 +191,7 @@ $(B)/fuzz/%: tests/fuzz/%.c | $(B)/gen/taskmon.pb-c.h
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$<)$(CLANG) $(ALL_CFLAGS) $(call pkg_cflags,$(COLLECTOR_PKGS)) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		-I$(if $(findstring fuzz_report_,$@),reporter,collector) \
-		-o $@ $(filter %.c,$^) $(call pkg_libs,$(COLLECTOR_PKGS)) -lm $(FUZZ_LINK)
+		-o $@ $(filter %.c,$^) $(call pkg_libs,$(COLLECTOR_PKGS)) -liberty -lm $(FUZZ_LINK)
 fuzz: $(FUZZERS)
 
 # Of thresholds, without root.

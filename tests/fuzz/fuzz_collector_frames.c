@@ -93,10 +93,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	collector = calloc(1, sizeof(*collector));
 	watches = watches_new(NULL, &rules);
 	streams = streams_new(NULL);
-	dispatch = dispatch_new(NULL, watches, cgroups, NULL, streams);
+	dispatch = dispatch_new(NULL, watches, cgroups, NULL, NULL, streams, NULL);
 	assert(collector && watches && streams && dispatch);
 	fake_kernel_begin(dispatch, data[0] * 1000003ULL + size);
-	requests = (struct requests){ NULL, dispatch, &collector->sampler, &rules, watches };
+	requests = (struct requests){ NULL, dispatch, &collector->sampler, &rules, watches, NULL, NULL };
 	collector->server.config = &config;
 	collector->server.lock_fd = -1; /* it is alone */
 	uv_signal_init(&collector->loop, &collector->on_int);
