@@ -230,6 +230,7 @@ struct task_struct {
 	pid_t pid, tgid;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
+	struct list_head tasks; /* of a main thread: the next process */
 	struct list_head thread_node;
 	u64 utime, stime;
 	struct prev_cputime prev_cputime;

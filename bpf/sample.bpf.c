@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
- * The sampler: one pass over all tasks, a packed record for each that a due watch selects. A read() of the iterator
- * returns as many as fit; the kernel runs the program again for a task whose record did not fit.
+ * The sampler: one pass over all tasks, a packed record for each that a due watch selects. There are two ways. iter/task works
+ * everywhere: a read() returns as many records as fit, and the kernel runs the program again for a task whose record did
+ * not. Where a program may look up tasks and give addresses a type (6.2), one goes through the lists of processes and threads
+ * by itself, which costs half, and leaves the records in memory that the collector has mapped. Such a program may sleep, and
+ * so must not use all maps that judging takes (LPM tries): the pass after a change of watches always goes the first way.
+ * (The task iterator that programs have since 6.7 begins with the first process each time, and the verifier of 6.18 gives
+ * up on a loop over it that fills records.)
  */
 #define FILL_WITH_TYPED_WALK /* it is run for every thread there is */
 #include "fill.bpf.h"
@@ -10,7 +15,7 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* The first walk of a pass; see stretch.bpf.h. */
+/* What is open of a thread before its process's record is filled; see stretch.bpf.h. */
 static __always_inline void prepare(struct process_state *state, struct task_struct *task, u64 watches)
 {
 	struct thread_state *thread;
@@ -27,26 +32,6 @@ static __always_inline void prepare(struct process_state *state, struct task_str
 	keep_longest(&state->open[F_task_switch_offcpu_time_max], open.off_cpu_ns);
 	keep_longest(&state->open[F_task_io_wait_time_max], open.io_wait_ns);
 	keep_longest(&state->open[F_task_run_delay_max], open.run_delay_ns);
-}
-
-/*
- * Filling a record ends a window, so it must not be done twice. If there may be no room for two, the buffer is made to
- * overflow: the kernel forgets what this run has written, and runs it again with an empty one (bpf_seq_read(),
- * kernel/bpf/bpf_iter.c).
- */
-static __always_inline bool make_room(struct seq_file *out, struct task_record *record)
-{
-	if (out->size - out->count >= 2 * sizeof(*record))
-		return false;
-	bpf_seq_write(out, record, sizeof(*record));
-	bpf_seq_write(out, record, sizeof(*record));
-	return true;
-}
-
-static __always_inline void emit_sample(struct seq_file *out, struct task_record *record, u64 verdict)
-{
-	record->folds = verdict & settings.windows;
-	bpf_seq_write(out, record, sizeof(*record));
 }
 
 /* A metric of the process, or its rate per second since the last comparison; nanoseconds per second are a share. */
@@ -88,7 +73,7 @@ static __always_inline struct process_state *judge_by_limits(struct workspace *s
 	struct term_set facts = state->facts;
 
 	remove_terms(&facts, &rules.limits);
-	fill_process(space, state, leader, 0);
+	fill_process(&space->record, &space->walk, state, leader, 0);
 	for (u32 i = 0; i < LIMITS_MAX; i++) {
 		if (i >= rules.limit_count)
 			break;
@@ -100,6 +85,40 @@ static __always_inline struct process_state *judge_by_limits(struct workspace *s
 	return judge_by(facts, state, leader);
 }
 
+/* False: there is no memory for what must be known of it. */
+static __always_inline bool sample_thread(struct task_record *record, struct process_state *state,
+					  struct task_struct *task, u64 watches)
+{
+	struct thread_state *thread = NULL;
+
+	if (settings.judging || settings.measured) {
+		thread = thread_state_of(task, watches & request.threads);
+		if (!thread)
+			return false;
+	}
+	fill_thread(record, thread, task, watches & request.threads, bpf_ktime_get_boot_ns());
+	record->facts[0] = state->facts.bits[0];
+	record->facts[1] = state->facts.bits[1];
+	record->folds = watches & settings.windows;
+	return true;
+}
+
+/* --- iter/task */
+
+/*
+ * Filling a record ends a window, so it must not be done twice. If there may be no room for two, the buffer is made to
+ * overflow: the kernel forgets what this run has written, and runs it again with an empty one (bpf_seq_read(),
+ * kernel/bpf/bpf_iter.c).
+ */
+static __always_inline bool make_room(struct seq_file *out, struct task_record *record)
+{
+	if (out->size - out->count >= 2 * sizeof(*record))
+		return false;
+	bpf_seq_write(out, record, sizeof(*record));
+	bpf_seq_write(out, record, sizeof(*record));
+	return true;
+}
+
 SEC("iter/task")
 int sample_task(struct bpf_iter__task *context)
 {
@@ -108,7 +127,6 @@ int sample_task(struct bpf_iter__task *context)
 	u32 user = SCRATCH_SAMPLE;
 	struct process_state *state;
 	struct workspace *space;
-	struct thread_state *thread;
 	bool is_leader;
 	u64 watches;
 
@@ -135,18 +153,263 @@ int sample_task(struct bpf_iter__task *context)
 	if (!(watches & (request.processes | request.threads)) || make_room(out, &space->record))
 		return 0;
 	if (is_leader && watches & request.processes) {
-		fill_process(space, state, leader, watches & request.processes);
-		emit_sample(out, &space->record, watches);
+		fill_process(&space->record, &space->walk, state, leader, watches & request.processes);
+		space->record.folds = watches & settings.windows;
+		bpf_seq_write(out, &space->record, sizeof(space->record));
 	}
-	if (watches & request.threads && !(task->flags & PF_EXITING)) {
-		thread = thread_state_of(task, watches & request.threads);
-		if (!thread)
-			return 0;
-		fill_thread(&space->record, thread, task, watches & request.threads, bpf_ktime_get_boot_ns());
-		space->record.facts[0] = state->facts.bits[0];
-		space->record.facts[1] = state->facts.bits[1];
-		emit_sample(out, &space->record, watches);
+	if (watches & request.threads && !(task->flags & PF_EXITING) &&
+	    sample_thread(&space->record, state, task, watches))
+		bpf_seq_write(out, &space->record, sizeof(space->record));
+	return 0;
+}
+
+/* --- by itself */
+
+extern struct task_struct *bpf_task_from_pid(s32 pid) __ksym __weak;
+extern void bpf_task_release(struct task_struct *task) __ksym __weak;
+extern void bpf_rcu_read_lock(void) __ksym __weak;
+extern void bpf_rcu_read_unlock(void) __ksym __weak;
+
+static __always_inline bool is_same(struct task_struct *task, const struct listed_process *listed)
+{
+	return task->start_boottime == listed->start_time_ns;
+}
+
+struct listing {
+	struct list_head *next, *end; /* `tasks` of main threads */
+};
+
+static long list_process(u32 index, struct listing *at)
+{
+	struct task_struct *leader = (void *)at->next - bpf_core_field_offset(struct task_struct, tasks);
+	struct listed_process *process;
+	u32 key = pass.listed;
+
+	leader = bpf_rdonly_cast(leader, bpf_core_type_id_kernel(struct task_struct));
+	process = bpf_map_lookup_elem(&process_list, &key);
+	if (!process)
+		return 1;
+	if (leader->pid) { /* not the idle task, which is where the list goes round */
+		process->tgid = leader->pid;
+		process->start_time_ns = leader->start_boottime;
+		pass.listed++;
 	}
+	at->next = leader->tasks.next;
+	pass.list_complete = at->next == at->end;
+	return pass.list_complete;
+}
+
+/*
+ * The next part of the list of all processes, behind the one that `pass.behind` names. It begins and ends with the collector
+ * itself. It is taken in parts because a program that runs for long keeps others from the CPU, and from the end of their
+ * grace periods.
+ */
+SEC("syscall")
+int list_processes(void *context)
+{
+	struct task_struct *self = bpf_get_current_task_btf()->group_leader, *last;
+	struct listing at = { .end = (void *)self + bpf_core_field_offset(struct task_struct, tasks) };
+
+	pass.listed = pass.list_complete = 0;
+	if (!pass.behind.tgid) {
+		at.next = at.end;
+		bpf_rcu_read_lock();
+		bpf_loop(PASS_PROCESSES, list_process, &at, 0);
+		bpf_rcu_read_unlock();
+		return 0;
+	}
+	last = bpf_task_from_pid(pass.behind.tgid);
+	if (!last)
+		return -1;
+	if (!is_same(last, &pass.behind) || last->pid != last->tgid) {
+		bpf_task_release(last);
+		return -1;
+	}
+	bpf_rcu_read_lock();
+	at.next = last->tasks.next;
+	bpf_loop(PASS_PROCESSES, list_process, &at, 0);
+	bpf_rcu_read_unlock();
+	bpf_task_release(last);
+	return 0;
+}
+
+static __always_inline struct task_record *next_record(void)
+{
+	u32 index = pass.records;
+
+	return bpf_map_lookup_elem(&samples, &index);
+}
+
+struct thread_visit {
+	struct list_head *head, *next;
+	struct process_state *state;
+	u64 watches;
+};
+
+/* Its address as the type that it has: loads from it cost no helper. NULL: all have been visited. */
+static __always_inline struct task_struct *next_thread(struct thread_visit *visit)
+{
+	struct list_head *node = visit->next;
+	struct task_struct *task;
+
+	if (!node || node == visit->head)
+		return NULL;
+	task = bpf_rdonly_cast((void *)node - bpf_core_field_offset(struct task_struct, thread_node),
+			       bpf_core_type_id_kernel(struct task_struct));
+	visit->next = task->thread_node.next;
+	return task;
+}
+
+/* Storage is found only through a reference. */
+static __always_inline void include_figures(struct task_record *record, struct task_struct *typed, u64 watches)
+{
+	struct task_struct *task = bpf_task_from_pid(typed->pid);
+	struct thread_state *thread;
+
+	if (!task)
+		return;
+	thread = thread_state_of(task, watches);
+	if (thread)
+		fill_thread_figures(record, thread, task, record->time_ns);
+	bpf_task_release(task);
+}
+
+static long visit_thread(u32 index, struct thread_visit *visit)
+{
+	struct task_struct *task = next_thread(visit);
+	u64 watches = visit->watches & request.threads;
+	struct task_record *record;
+
+	if (!task)
+		return 1;
+	if (task->flags & PF_EXITING)
+		return 0;
+	record = next_record();
+	if (!record) {
+		pass.full = 1;
+		return 1;
+	}
+	fill_thread(record, NULL, task, watches, bpf_ktime_get_boot_ns());
+	if (settings.measured)
+		include_figures(record, task, watches);
+	record->facts[0] = visit->state->facts.bits[0];
+	record->facts[1] = visit->state->facts.bits[1];
+	record->folds = visit->watches & settings.windows;
+	pass.thread.tgid = record->tid;
+	pass.thread.start_time_ns = record->start_time_ns;
+	pass.records++;
+	return 0;
+}
+
+static long visit_thread_to_prepare(u32 index, struct thread_visit *visit)
+{
+	struct task_struct *typed = next_thread(visit), *task;
+
+	if (!typed)
+		return 1;
+	task = bpf_task_from_pid(typed->pid);
+	if (!task)
+		return 0;
+	prepare(visit->state, task, visit->watches);
+	bpf_task_release(task);
+	return 0;
+}
+
+/* All that is to be known of a process, or the threads behind `first` that found no room. False: no room again. */
+static __always_inline void sample_process(struct task_struct *leader, struct task_struct *behind)
+{
+	struct list_head *head = (void *)leader->signal + bpf_core_field_offset(struct signal_struct, thread_head);
+	struct process_state *state = bpf_task_storage_get(&processes, leader, NULL, 0);
+	u32 user = SCRATCH_SAMPLE;
+	struct workspace *space = bpf_map_lookup_elem(&scratch, &user);
+	struct thread_visit visit = { .head = head, .state = state };
+	struct task_record *record;
+
+	if (!state || state->ended || state->generation != settings.generation || !space)
+		return;
+	if (request.limits && !behind) {
+		state = judge_by_limits(space, state, leader);
+		if (!state)
+			return;
+	}
+	visit.state = state;
+	visit.watches = visible_to(state, leader);
+	if (!(visit.watches & (request.processes | request.threads)))
+		return;
+	if (!behind && settings.measured & METRICS_OF_SWITCHES) {
+		visit.next = BPF_CORE_READ(head, next);
+		bpf_loop(THREADS_MAX, visit_thread_to_prepare, &visit, 0);
+	}
+	record = next_record();
+	if (!behind && visit.watches & request.processes && record) {
+		fill_process(record, &space->walk, state, leader, visit.watches & request.processes);
+		record->folds = visit.watches & settings.windows;
+		pass.records++;
+	}
+	if (!(visit.watches & request.threads))
+		return;
+	visit.next = behind ? behind->thread_node.next : BPF_CORE_READ(head, next);
+	bpf_loop(THREADS_MAX, visit_thread, &visit, 0);
+}
+
+static __always_inline void sample_behind_thread(struct task_struct *leader)
+{
+	struct task_struct *behind = bpf_task_from_pid(pass.thread.tgid);
+
+	if (behind && is_same(behind, &pass.thread) && behind->tgid == leader->tgid) {
+		bpf_rcu_read_lock();
+		sample_process(leader, behind);
+		bpf_rcu_read_unlock();
+	} else {
+		pass.thread_gone = 1;
+	}
+	if (behind)
+		bpf_task_release(behind);
+}
+
+/* A number that was given to another process is not what was listed. */
+static __always_inline void sample_listed(const struct listed_process *process)
+{
+	struct task_struct *leader = bpf_task_from_pid(process->tgid);
+
+	if (!leader)
+		return;
+	if (!is_same(leader, process) || leader->pid != leader->tgid) {
+		;
+	} else if (pass.thread.tgid) {
+		sample_behind_thread(leader);
+	} else {
+		bpf_rcu_read_lock();
+		sample_process(leader, NULL);
+		bpf_rcu_read_unlock();
+	}
+	bpf_task_release(leader);
+}
+
+static long visit_listed(u32 index, void *unused)
+{
+	struct listed_process *process;
+	u32 key = pass.at;
+
+	if (key >= pass.listed || pass.records + 2 > PASS_RECORDS)
+		return 1; /* a process that begins has room for its own record and one thread's */
+	process = bpf_map_lookup_elem(&process_list, &key);
+	if (!process)
+		return 1;
+	sample_listed(process);
+	if (pass.full || pass.thread_gone)
+		return 1;
+	pass.thread.tgid = 0;
+	pass.at = key + 1;
+	return 0;
+}
+
+/* The processes listed from `pass.at` on, as far as there is room for their records. */
+SEC("syscall")
+int sample_processes(void *context)
+{
+	pass.records = pass.full = pass.thread_gone = 0;
+	bpf_loop(PASS_PROCESSES, visit_listed, NULL, 0);
 	return 0;
 }
 

@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "clock.h"
 #include "log.h"
 #include "session.h"
+#include "settle.h"
 #include "smaps.h"
 
 struct dispatch {
@@ -13,6 +15,7 @@ struct dispatch {
 	struct watches *watches;
 	struct cgroups *cgroups;
 	struct smaps *smaps;
+	struct settler *settler;
 	struct feed **feeds;
 	size_t feed_count;
 	uint32_t last_id;
@@ -31,7 +34,11 @@ struct dispatch *dispatch_new(struct kernel *kernel, struct watches *watches, st
 	dispatch->watches = watches;
 	dispatch->cgroups = cgroups;
 	dispatch->smaps = smaps;
-	return dispatch;
+	dispatch->settler = settler_new();
+	if (dispatch->settler)
+		return dispatch;
+	free(dispatch);
+	return NULL;
 }
 
 void dispatch_free(struct dispatch *dispatch)
@@ -41,6 +48,7 @@ void dispatch_free(struct dispatch *dispatch)
 	for (size_t i = 0; i < dispatch->feed_count; i++)
 		feed_free(dispatch->feeds[i]);
 	free(dispatch->feeds);
+	settler_free(dispatch->settler);
 	free(dispatch);
 }
 
@@ -48,18 +56,25 @@ void dispatch_free(struct dispatch *dispatch)
 static void update_wishes(struct dispatch *dispatch)
 {
 	struct watch_wishes wishes = { 0 };
+	u64 longest_ns = 0, now = clock_boot_ns();
 
 	for (size_t i = 0; i < dispatch->feed_count; i++) {
 		const struct feed_spec *spec = feed_spec(dispatch->feeds[i]);
 		u64 bit = 1ULL << spec->watch;
 
 		wishes.threads |= spec->threads ? bit : 0;
+		longest_ns = spec->interval_ns > longest_ns ? spec->interval_ns : longest_ns;
 		wishes.hooked |= spec->metrics & metric_hook_bits ? bit : 0;
 		wishes.timed |= spec->metrics & METRICS_OF_SWITCHES ? bit : 0;
 		wishes.windows |= spec->metrics & metric_window_bits ? bit : 0;
 		wishes.metrics |= spec->metrics;
 	}
 	watches_set_wishes(dispatch->watches, &wishes);
+	/* threads that nobody watches any more; all others have been seen within two intervals */
+	if (!wishes.threads)
+		settle_forget(dispatch->settler, UINT64_MAX);
+	else if (now > 2 * longest_ns)
+		settle_forget(dispatch->settler, now - 2 * longest_ns);
 	if (!(wishes.metrics & metric_walk_bits))
 		smaps_forget_all(dispatch->smaps);
 }
@@ -176,9 +191,15 @@ struct feed *dispatch_feed(const struct dispatch *dispatch, size_t index)
 	return dispatch->feeds[index];
 }
 
-/* Final records are of one level and go to feeds of that level. */
-static void route_end(struct dispatch *dispatch, const struct task_record *record)
+void dispatch_settle(struct dispatch *dispatch, struct task_record *record)
 {
+	settle(dispatch->settler, record);
+}
+
+/* Final records are of one level and go to feeds of that level. */
+static void route_end(struct dispatch *dispatch, struct task_record *record)
+{
+	settle_end(dispatch->settler, record);
 	for (size_t i = 0; i < dispatch->feed_count; i++) {
 		const struct feed_spec *spec = feed_spec(dispatch->feeds[i]);
 
@@ -207,10 +228,13 @@ void dispatch_event(const void *record, size_t size, void *context)
 	struct dispatch *dispatch = context;
 	u32 type = *(const u32 *)record;
 
-	if (type == RECORD_END && size >= sizeof(struct task_record))
-		route_end(dispatch, record);
-	else if (type != RECORD_END && size >= sizeof(struct task_event))
+	if (type == RECORD_END && size >= sizeof(struct task_record)) {
+		struct task_record copy = *(const struct task_record *)record; /* the ring is not ours to write to */
+
+		route_end(dispatch, &copy);
+	} else if (type != RECORD_END && size >= sizeof(struct task_event)) {
 		route_event(dispatch, record);
+	}
 }
 
 /* One that is in several feeds of the same watch (of any, with ANY_WATCH) is told only once. */

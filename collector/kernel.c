@@ -20,12 +20,12 @@
 #include "metric.h"
 #include "rollup.h"
 #include "taskmon.skel.h"
+#include "walk.h"
 
 #define SUBSYSTEM "kernel"
 
 enum {
 	RING_BYTES = 4 << 20,      /* 13 000 final records */
-	READ_BYTES = 64 << 10,     /* an iterator returns 32 KiB at most (kernel/bpf/bpf_iter.c) */
 	NS_PER_SECOND = 1000000000,
 	CLOCK_ATTEMPTS = 4,
 };
@@ -49,13 +49,13 @@ struct kernel {
 	struct taskmon_bpf *bpf;
 	struct hooks *hooks;
 	struct ring_buffer *ring;
-	struct bpf_link *sampler;
+	struct walk *walk;
+	bool quick; /* programs walk by themselves; see walk.h */
 	kernel_event_handler handler;
 	void *context;
 	bool watching;
 	u64 skipped_requests; /* by programs, as of the last pass */
 	const char *unavailable[METRIC_TOTAL];
-	_Alignas(u64) char buffer[READ_BYTES];
 };
 
 static int print_libbpf(enum libbpf_print_level level, const char *format, va_list arguments)
@@ -100,6 +100,7 @@ static int find_unavailable(struct kernel *kernel)
 		if (!kernel_has_field(btf, need->type, need->field))
 			set_unavailable(kernel, need->metrics, need->reason);
 	}
+	kernel->quick = walk_is_quick(btf);
 	btf__free(btf);
 	return 0;
 }
@@ -125,6 +126,7 @@ static struct taskmon_bpf *open_programs(void)
 	bpf->rodata->tick_ns = (u64)tick.tv_nsec;
 	bpf->rodata->ns_per_tick = NS_PER_SECOND / (u64)sysconf(_SC_CLK_TCK);
 	bpf_map__set_max_entries(bpf->maps.lifecycle, RING_BYTES);
+	walk_choose(bpf, false);
 	return bpf;
 }
 
@@ -134,6 +136,7 @@ static int open_and_load(struct kernel *kernel)
 	if (!kernel->bpf)
 		return -errno;
 	hooks_choose(kernel->hooks, kernel->bpf, HOOKS_LIFECYCLE);
+	walk_choose(kernel->bpf, kernel->quick);
 	return taskmon_bpf__load(kernel->bpf);
 }
 
@@ -150,6 +153,11 @@ static int load(struct kernel *kernel)
 	int err;
 
 	err = open_and_load(kernel);
+	if (err && err != -EPERM && kernel->quick) {
+		taskmon_bpf__destroy(kernel->bpf);
+		kernel->quick = false;
+		err = open_and_load(kernel);
+	}
 	if (err && err != -EPERM && !kernel_is_too_old()) {
 		taskmon_bpf__destroy(kernel->bpf);
 		hooks_probe_lifecycle(kernel->hooks, open_programs);
@@ -192,10 +200,10 @@ int kernel_open(struct kernel **out, kernel_event_handler handler, void *context
 		log_error(SUBSYSTEM, "cannot map the ring buffer: %s", strerror(-err));
 		goto out;
 	}
-	kernel->sampler = bpf_program__attach_iter(kernel->bpf->progs.sample_task, NULL);
-	if (!kernel->sampler) {
+	kernel->walk = walk_new(kernel->bpf);
+	if (!kernel->walk) {
 		err = -errno;
-		log_error(SUBSYSTEM, "cannot use the task iterator: %s", strerror(-err));
+		log_error(SUBSYSTEM, "cannot go through the tasks: %s", strerror(-err));
 		goto out;
 	}
 out:
@@ -212,7 +220,7 @@ void kernel_close(struct kernel *kernel)
 	if (!kernel)
 		return;
 	hooks_free(kernel->hooks);
-	bpf_link__destroy(kernel->sampler);
+	walk_free(kernel->walk);
 	ring_buffer__free(kernel->ring);
 	taskmon_bpf__destroy(kernel->bpf);
 	free(kernel);
@@ -345,33 +353,6 @@ struct rule_settings *kernel_rules(struct kernel *kernel)
 	return &kernel->bpf->bss->rules;
 }
 
-/* One walk over all tasks. */
-static int walk(struct kernel *kernel, const struct sample_request *request, kernel_sample_handler handler, void *context)
-{
-	int fd = bpf_iter_create(bpf_link__fd(kernel->sampler));
-	ssize_t size;
-	int err = 0;
-
-	if (fd < 0) {
-		log_error(SUBSYSTEM, "cannot start a pass: %s", strerror(-fd));
-		return fd;
-	}
-	kernel->bpf->bss->request = *request;
-	while ((size = read(fd, kernel->buffer, sizeof(kernel->buffer))) != 0) {
-		if (size < 0) {
-			if (errno == EINTR || errno == EAGAIN)
-				continue; /* EAGAIN: the kernel paused after a million tasks without a record */
-			err = -errno;
-			log_error(SUBSYSTEM, "a pass broke off: %s", strerror(errno));
-			break;
-		}
-		for (ssize_t at = 0; at + (ssize_t)sizeof(struct task_record) <= size; at += sizeof(struct task_record))
-			handler((const struct task_record *)(kernel->buffer + at), context);
-	}
-	close(fd);
-	return err;
-}
-
 /* A completion that was skipped would leave its request open for ever, so older ones count when they are complete, if ever. */
 static void doubt_open_requests(struct kernel *kernel)
 {
@@ -383,31 +364,14 @@ static void doubt_open_requests(struct kernel *kernel)
 }
 
 /* What is open at the beginning of a pass. */
-static int prepare(struct kernel *kernel)
+static void prepare(struct kernel *kernel)
 {
-	static const struct sample_request preparation = { .prepare = 1 };
 	LIBBPF_OPTS(bpf_test_run_opts, run);
-	u64 measured = kernel_settings(kernel)->measured;
 
-	if (measured & METRIC_BIT(M_task_io_request_time_max)) {
-		doubt_open_requests(kernel);
-		bpf_prog_test_run_opts(bpf_program__fd(kernel->bpf->progs.note_requests), &run);
-	}
-	return measured & METRICS_OF_SWITCHES ? walk(kernel, &preparation, NULL, NULL) : 0;
-}
-
-/* Run an iterator that writes nothing. */
-static void run_iterator(struct kernel *kernel, int link)
-{
-	int fd = link < 0 ? -1 : bpf_iter_create(link);
-	ssize_t size;
-
-	if (fd < 0)
+	if (!(kernel_settings(kernel)->measured & METRIC_BIT(M_task_io_request_time_max)))
 		return;
-	do
-		size = read(fd, kernel->buffer, sizeof(kernel->buffer));
-	while (size > 0 || (size < 0 && (errno == EINTR || errno == EAGAIN)));
-	close(fd);
+	doubt_open_requests(kernel);
+	bpf_prog_test_run_opts(bpf_program__fd(kernel->bpf->progs.note_requests), &run);
 }
 
 void kernel_find_connections(struct kernel *kernel)
@@ -417,7 +381,7 @@ void kernel_find_connections(struct kernel *kernel)
 	if (!link)
 		log_warning(SUBSYSTEM, "open connections are not looked up: %s", strerror(errno));
 	else
-		run_iterator(kernel, bpf_link__fd(link));
+		walk_run_iterator(kernel->walk, bpf_link__fd(link));
 	bpf_link__destroy(link);
 }
 
@@ -428,13 +392,12 @@ int kernel_sample(struct kernel *kernel, const struct sample_request *request, b
 
 	kernel_measure_clock(kernel);
 	kernel->bpf->bss->settings.judging = judge;
-	err = prepare(kernel);
-	if (!err)
-		err = walk(kernel, request, handler, context);
+	prepare(kernel);
+	err = walk_tasks(kernel->walk, request, handler, context);
 	kernel->bpf->bss->settings.judging = 0;
 	/* sockets that listened before their process was judged to be watched: no event tells of them */
 	if (judge && !err)
-		run_iterator(kernel, hooks_link_fd(kernel->hooks, "iter/task_file"));
+		walk_run_iterator(kernel->walk, hooks_link_fd(kernel->hooks, "iter/task_file"));
 	return err;
 }
 
