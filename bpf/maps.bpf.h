@@ -234,6 +234,20 @@ struct {
 	__type(value, struct listed_process);
 } process_list SEC(".maps") __weak;
 
+/* Where the threads of the last pass were. */
+#define FETCH_TASKS 8
+#define FETCHES 4096
+struct fetch {
+	u64 task[FETCH_TASKS];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, FETCHES);
+	__type(key, u32);
+	__type(value, struct fetch);
+} fetches SEC(".maps") __weak;
+
 /* What threads add up to. */
 struct counters {
 	u64 utime, stime, kept_runtime; /* as the kernel has them */

@@ -170,6 +170,9 @@ extern void bpf_task_release(struct task_struct *task) __ksym __weak;
 extern void bpf_rcu_read_lock(void) __ksym __weak;
 extern void bpf_rcu_read_unlock(void) __ksym __weak;
 
+/* An address as the type that it has: loads from it cost no helper, and give 0 if there is no memory. */
+#define TYPED(address) bpf_rdonly_cast((void *)(address), bpf_core_type_id_kernel(struct task_struct))
+
 static __always_inline bool is_same(struct task_struct *task, const struct listed_process *listed)
 {
 	return task->start_boottime == listed->start_time_ns;
@@ -185,7 +188,7 @@ static long list_process(u32 index, struct listing *at)
 	struct listed_process *process;
 	u32 key = pass.listed;
 
-	leader = bpf_rdonly_cast(leader, bpf_core_type_id_kernel(struct task_struct));
+	leader = TYPED(leader);
 	process = bpf_map_lookup_elem(&process_list, &key);
 	if (!process)
 		return 1;
@@ -246,6 +249,47 @@ struct thread_visit {
 	u64 watches;
 };
 
+#define TOUCH(task, field) ((void)*(const volatile typeof((task)->field) *)&(task)->field)
+
+/*
+ * What a record needs of a task is in a dozen cache lines, cold ones where there are many tasks, and the next thread is known
+ * only when one of them has come: that wait is most of the cost. So the addresses of the last pass are kept, and the lines of a
+ * few threads are asked for at once, which takes no longer than for one. Nothing is done with what is read there: a task
+ * may be gone, and its memory be something else.
+ */
+static __always_inline void fetch(struct task_struct *task)
+{
+	TOUCH(task, thread_node.next);
+	TOUCH(task, flags);
+	TOUCH(task, se.sum_exec_runtime);
+	TOUCH(task, se.nr_migrations);
+	TOUCH(task, sched_info.run_delay);
+	TOUCH(task, exit_state);
+	TOUCH(task, pid);
+	TOUCH(task, real_parent);
+	TOUCH(task, utime);
+	TOUCH(task, nvcsw);
+	TOUCH(task, real_cred);
+	TOUCH(task, ioac.rchar);
+	TOUCH(task, cgroups);
+}
+
+static __always_inline void fetch_some(struct task_struct *task)
+{
+	u32 key = pass.visited / FETCH_TASKS % FETCHES, index = pass.visited % FETCH_TASKS;
+	struct fetch *fetched = bpf_map_lookup_elem(&fetches, &key);
+
+	pass.visited++;
+	if (!fetched)
+		return;
+	if (index == 0) {
+#pragma unroll
+		for (int i = 0; i < FETCH_TASKS; i++)
+			fetch(TYPED(fetched->task[i]));
+	}
+	fetched->task[index % FETCH_TASKS] = (u64)task;
+}
+
 /* Its address as the type that it has: loads from it cost no helper. NULL: all have been visited. */
 static __always_inline struct task_struct *next_thread(struct thread_visit *visit)
 {
@@ -254,8 +298,8 @@ static __always_inline struct task_struct *next_thread(struct thread_visit *visi
 
 	if (!node || node == visit->head)
 		return NULL;
-	task = bpf_rdonly_cast((void *)node - bpf_core_field_offset(struct task_struct, thread_node),
-			       bpf_core_type_id_kernel(struct task_struct));
+	task = TYPED((void *)node - bpf_core_field_offset(struct task_struct, thread_node));
+	fetch_some(task);
 	visit->next = task->thread_node.next;
 	return task;
 }

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Threads come in the same order pass after pass, so what was sent is kept in that order, side by side, and the one behind the
+ * last is nearly always the right one. A table of places finds the others.
+ */
 #include "settle.h"
 
 #include <stdbool.h>
@@ -6,93 +10,160 @@
 #include <unistd.h>
 
 #include "cputime.h"
-#include "hash.h"
 
 #define NS_PER_SECOND 1000000000ULL
 
-struct key {
-	u64 start_time_ns;
-	u64 tid; /* as wide as its neighbour: no padding to be hashed */
+enum {
+	LEAST = 256, /* threads, a power of two */
+	AHEAD = 8,   /* threads whose memory is asked for before it is needed */
 };
 
 /* What was sent last of a thread. */
 struct sent {
-	struct key key;
+	u64 start_time_ns;
+	u64 tid; /* 0: it is gone */
 	u64 time_ns;
 	u64 on_cpu_ns, off_cpu_ns, utime_ns, stime_ns;
-	UT_hash_handle hh;
+	u64 unused; /* with it, a cache line */
 };
 
 struct settler {
-	struct sent *table;  /* in the order in which threads were first seen */
-	struct sent *latest; /* the one of the last record: the next is most likely its successor */
+	struct sent *list;
+	u32 used, room; /* a power of two */
+	u32 living;
+	u32 next;   /* the place behind that of the last record */
+	u32 *table; /* places + 1 by hash, open addressing, 2 * room; 0: free */
 	u64 ns_per_tick;
 };
+
+static u32 hash(u64 start_time_ns, u64 tid)
+{
+	return (u32)((start_time_ns ^ tid << 32 ^ tid) * 0x9e3779b97f4a7c15ULL >> 32);
+}
+
+static u32 first_slot(const struct settler *settler, u64 start_time_ns, u64 tid)
+{
+	return hash(start_time_ns, tid) & (2 * settler->room - 1);
+}
+
+static u32 next_slot(const struct settler *settler, u32 slot)
+{
+	return (slot + 1) & (2 * settler->room - 1);
+}
+
+static void enter(struct settler *settler, u32 place)
+{
+	u32 slot = first_slot(settler, settler->list[place].start_time_ns, settler->list[place].tid);
+
+	while (settler->table[slot])
+		slot = next_slot(settler, slot);
+	settler->table[slot] = place + 1;
+}
+
+/* Close the gaps, and have room for as many again; false: there is no memory. */
+static bool rebuild(struct settler *settler)
+{
+	u32 room = LEAST, used = 0;
+	struct sent *list;
+	u32 *table;
+
+	while (room < 2 * settler->living)
+		room *= 2;
+	list = calloc(room, sizeof(*list));
+	table = calloc(2 * (size_t)room, sizeof(*table));
+	if (!list || !table) {
+		free(list);
+		free(table);
+		return false;
+	}
+	for (u32 i = 0; i < settler->used; i++)
+		if (settler->list[i].tid)
+			list[used++] = settler->list[i];
+	free(settler->list);
+	free(settler->table);
+	settler->list = list;
+	settler->table = table;
+	settler->room = room;
+	settler->used = settler->living = used;
+	settler->next = 0;
+	for (u32 i = 0; i < used; i++)
+		enter(settler, i);
+	return true;
+}
 
 struct settler *settler_new(void)
 {
 	struct settler *settler = calloc(1, sizeof(*settler));
 
-	if (settler)
-		settler->ns_per_tick = NS_PER_SECOND / (u64)sysconf(_SC_CLK_TCK);
-	return settler;
-}
-
-static void drop(struct settler *settler, struct sent *sent)
-{
-	if (settler->latest == sent)
-		settler->latest = NULL;
-	HASH_DEL(settler->table, sent);
-	free(sent);
+	if (!settler)
+		return NULL;
+	settler->ns_per_tick = NS_PER_SECOND / (u64)sysconf(_SC_CLK_TCK);
+	if (rebuild(settler))
+		return settler;
+	free(settler);
+	return NULL;
 }
 
 void settler_free(struct settler *settler)
 {
 	if (!settler)
 		return;
-	settle_forget(settler, UINT64_MAX);
+	free(settler->list);
+	free(settler->table);
 	free(settler);
+}
+
+static void drop(struct settler *settler, struct sent *sent)
+{
+	sent->tid = 0;
+	settler->living--;
 }
 
 void settle_forget(struct settler *settler, u64 before_ns)
 {
-	struct sent *sent, *next;
-
-	HASH_ITER(hh, settler->table, sent, next)
-		if (sent->time_ns < before_ns)
-			drop(settler, sent);
+	for (u32 i = 0; i < settler->used; i++)
+		if (settler->list[i].tid && settler->list[i].time_ns < before_ns)
+			drop(settler, &settler->list[i]);
+	rebuild(settler);
 }
 
 static bool is_of(const struct sent *sent, const struct task_record *record)
 {
-	return sent && sent->key.start_time_ns == record->start_time_ns && sent->key.tid == record->tid;
+	return sent->tid == record->tid && sent->start_time_ns == record->start_time_ns;
 }
 
-static struct sent *find(const struct settler *settler, const struct task_record *record)
+static struct sent *find(struct settler *settler, const struct task_record *record)
 {
-	const struct key key = { record->start_time_ns, record->tid };
-	struct sent *sent = settler->latest ? settler->latest->hh.next : settler->table;
+	u32 place = settler->next, slot;
 
-	if (is_of(sent, record))
-		return sent;
-	HASH_FIND(hh, settler->table, &key, sizeof(key), sent);
-	return sent;
+	if (place < settler->used && is_of(&settler->list[place], record)) {
+		__builtin_prefetch(&settler->list[place + AHEAD], 1);
+		settler->next++;
+		return &settler->list[place];
+	}
+	slot = first_slot(settler, record->start_time_ns, record->tid);
+	for (; settler->table[slot]; slot = next_slot(settler, slot)) {
+		place = settler->table[slot] - 1;
+		if (is_of(&settler->list[place], record)) {
+			settler->next = place + 1;
+			return &settler->list[place];
+		}
+	}
+	return NULL;
 }
 
 static struct sent *add(struct settler *settler, const struct task_record *record)
 {
-	struct sent *sent = calloc(1, sizeof(*sent));
+	struct sent *sent;
 
-	if (!sent)
+	if (settler->used == settler->room && !rebuild(settler))
 		return NULL;
-	sent->key = (struct key){ record->start_time_ns, record->tid };
-	sent->utime_ns = record->shown_utime_ns;
-	sent->stime_ns = record->shown_stime_ns;
-	HASH_ADD(hh, settler->table, key, sizeof(sent->key), sent);
-	if (sent->hh.tbl)
-		return sent;
-	free(sent);
-	return NULL;
+	sent = &settler->list[settler->used];
+	*sent = (struct sent){ .start_time_ns = record->start_time_ns, .tid = record->tid,
+			       .utime_ns = record->shown_utime_ns, .stime_ns = record->shown_stime_ns };
+	enter(settler, settler->used++);
+	settler->living++;
+	return sent;
 }
 
 static u64 minus(u64 a, u64 b)
@@ -123,29 +194,31 @@ static void settle_by(const struct settler *settler, struct sent *sent, struct t
 	sent->off_cpu_ns = *off_cpu;
 }
 
-void settle(struct settler *settler, struct task_record *record)
+/* Without memory for what was sent, it may go back. */
+static struct sent *settle_and_find(struct settler *settler, struct task_record *record, bool remember)
 {
 	struct sent unknown = { .utime_ns = record->shown_utime_ns, .stime_ns = record->shown_stime_ns };
-	struct sent *sent;
+	struct sent *sent = find(settler, record);
 
-	if (!(record->flags & RECORD_THREAD))
-		return;
-	sent = find(settler, record);
-	if (!sent)
+	if (!sent && remember)
 		sent = add(settler, record);
-	settle_by(settler, sent ? sent : &unknown, record); /* without memory it may go back */
-	settler->latest = sent;
+	settle_by(settler, sent ? sent : &unknown, record);
+	return sent;
+}
+
+void settle(struct settler *settler, struct task_record *record)
+{
+	if (record->flags & RECORD_THREAD)
+		settle_and_find(settler, record, true);
 }
 
 void settle_end(struct settler *settler, struct task_record *record)
 {
-	struct sent unknown = { .utime_ns = record->shown_utime_ns, .stime_ns = record->shown_stime_ns };
 	struct sent *sent;
 
 	if (!(record->flags & RECORD_THREAD))
 		return;
-	sent = find(settler, record);
-	settle_by(settler, sent ? sent : &unknown, record);
+	sent = settle_and_find(settler, record, false);
 	if (sent)
 		drop(settler, sent);
 }

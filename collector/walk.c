@@ -171,7 +171,7 @@ static int walk_quickly(struct walk *walk, kernel_sample_handler handler, void *
 	struct pass_state *pass = &walk->bpf->bss->pass;
 	int err;
 
-	pass->listed = 0;
+	pass->listed = pass->visited = 0;
 	pass->thread.tgid = 0;
 	do {
 		err = list_more(walk);

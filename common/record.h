@@ -296,6 +296,8 @@ struct pass_state {
 	u32 at;                       /* the next one of the list */
 	u32 thread_gone;              /* `thread` does not exist any more: name an earlier one */
 	u32 records;                  /* what the last part has found */
+	u32 visited;                  /* threads so far; the collector begins with 0 */
+	u32 pad;
 	u32 full;                     /* there was no room for more of process `at` */
 };
 #endif
