@@ -2,6 +2,7 @@
 #include "kernel.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -113,6 +114,27 @@ static int deliver(void *context, void *record, size_t size)
 	return 0;
 }
 
+/* Mapped, it counts as memory of this process: 8 MiB, twice its size. So it is while somebody watches. */
+static int map_ring(struct kernel *kernel)
+{
+	int err;
+
+	if (kernel->ring)
+		return 0;
+	kernel->ring = ring_buffer__new(bpf_map__fd(kernel->bpf->maps.lifecycle), deliver, kernel, NULL);
+	if (kernel->ring)
+		return 0;
+	err = -errno;
+	log_error(SUBSYSTEM, "cannot map the ring buffer: %s", strerror(-err));
+	return err;
+}
+
+static void unmap_ring(struct kernel *kernel)
+{
+	ring_buffer__free(kernel->ring);
+	kernel->ring = NULL;
+}
+
 static struct taskmon_bpf *open_programs(void)
 {
 	struct taskmon_bpf *bpf = taskmon_bpf__open();
@@ -194,12 +216,11 @@ int kernel_open(struct kernel **out, kernel_event_handler handler, void *context
 		err = load(kernel);
 	if (err)
 		goto out;
-	kernel->ring = ring_buffer__new(bpf_map__fd(kernel->bpf->maps.lifecycle), deliver, kernel, NULL);
-	if (!kernel->ring) {
-		err = -errno;
-		log_error(SUBSYSTEM, "cannot map the ring buffer: %s", strerror(-err));
+	err = map_ring(kernel);
+	if (err)
 		goto out;
-	}
+	unmap_ring(kernel);
+	malloc_trim(0); /* loading takes 16 MiB for a moment, most of it for the kernel's types */
 	kernel->walk = walk_new(kernel->bpf);
 	if (!kernel->walk) {
 		err = -errno;
@@ -264,6 +285,8 @@ void kernel_need(struct kernel *kernel, u64 metrics, bool watching)
 	settings->measured = measured;
 	kernel->watching = watching;
 	forget(kernel, watching);
+	if (!watching)
+		kernel_drain(kernel);
 }
 
 const struct hooks *kernel_hooks(const struct kernel *kernel)
@@ -403,13 +426,17 @@ int kernel_sample(struct kernel *kernel, const struct sample_request *request, b
 
 int kernel_event_fd(const struct kernel *kernel)
 {
-	return ring_buffer__epoll_fd(kernel->ring);
+	return bpf_map__fd(kernel->bpf->maps.lifecycle); /* as ring_buffer__epoll_fd() polls it */
 }
 
 int kernel_drain(struct kernel *kernel)
 {
-	int taken = ring_buffer__consume(kernel->ring);
+	int taken = map_ring(kernel);
 
+	if (!taken)
+		taken = ring_buffer__consume(kernel->ring);
+	if (!kernel->watching)
+		unmap_ring(kernel);
 	return taken < 0 ? taken : 0;
 }
 

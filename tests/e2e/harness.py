@@ -6,6 +6,7 @@ Every process started here is ended and checked at the end of its test. Nothing 
 synchronise: `wait_until` polls a condition, and its time limit only bounds a test that fails.
 
 TASKMON_BUILD  the directory of the programs (default: build/ of this tree)
+TASKMON_WALK   handed to the collector: "iter" makes its passes go the way of old kernels (collector/walk.h)
 TASKMON_SLOW   factor on all time limits, for emulated machines (default 1)
 """
 import csv
@@ -186,7 +187,8 @@ class Process:
         with open(self.out_path, "wb") as out, open(self.err_path, "wb") as err:
             self.popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=stdout or out, stderr=stderr or err, cwd=cwd or self.dir,
                                           user=user, group=user, extra_groups=list(groups), start_new_session=True,
-                                          env={"PATH": "/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin", "HOME": self.dir})
+                                          env={"PATH": "/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin", "HOME": self.dir,
+                                               **{k: v for k, v in os.environ.items() if k == "TASKMON_WALK"}})
         self.pid = self.popen.pid
 
     @property
