@@ -8,6 +8,7 @@ time that passed: the machine may have other things to do.
 import math
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -101,15 +102,19 @@ class Sleepers:
 
 
 class Watch:
-    """A collector, and reporters that ask it for the same; the figures of a number of snapshots."""
+    """A collector, and reporters that ask it for the same; the figures of a number of snapshots. `witness`: a process whose main
+    thread is in all of them; that of a list of processes is its first."""
 
-    def __init__(self, *args, reporters=1, sees_all=False, out=True):
+    def __init__(self, *args, reporters=1, sees_all=False, out=True, witness=None):
         self.collector = harness.Collector()
+        self.witness = str(witness or (args[args.index("-p") + 1].split(",")[0] if "-p" in args else "")).encode()
         self.dirs, self.reporters = [], []
         for _ in range(reporters):
             self.add(*args, sees_all=sees_all, out=out)
 
     def add(self, *args, sees_all=False, out=True):
+        if not self.witness:
+            self.witness = args[args.index("-p") + 1].split(",")[0].encode()
         user = harness.ROOT if sees_all else harness.ALICE
         directory = os.path.join(harness.run_dir(), f"out{len(self.dirs)}-{os.getpid()}")
         shutil.rmtree(directory, ignore_errors=True)
@@ -139,19 +144,14 @@ class Watch:
         return None
 
     def ticks(self, which=0):
-        """Snapshots in its file: rows of the first task in it."""
+        """Snapshots in its file: rows of the task that was named as witness."""
         path = self.file(which)
         if not path:
             return 0
         with open(path, "rb") as f:
             head = f.readline().strip().lower().split(b",")
             column = head.index(b"tid") if b"tid" in head else None
-            first, count = None, 0
-            for line in f:
-                tid = line.split(b",")[column].strip()
-                first = first or tid
-                count += tid == first
-        return count
+            return sum(line.split(b",")[column].strip() == self.witness for line in f)
 
     def measure(self, snapshots, seconds=300):
         """(collector, reporter) CPU in ns per snapshot, after the first."""
@@ -303,6 +303,7 @@ def main(name, title, measure):
     """Runs measure(report) as root and cleans up whatever happens."""
     if os.geteuid() != 0:
         sys.exit(f"{name}: must be run as root")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # nothing is left behind
     report = Report(name, title)
     try:
         measure(report)
