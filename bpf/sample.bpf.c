@@ -182,20 +182,36 @@ struct listing {
 	struct list_head *next, *end; /* `tasks` of main threads */
 };
 
+/* Has the pass anything to find out about it? */
+static __always_inline bool is_selected(struct listed_process *process)
+{
+	struct task_struct *leader = bpf_task_from_pid(process->tgid);
+	struct process_state *state;
+	bool selected = false;
+
+	if (!leader)
+		return false;
+	state = bpf_task_storage_get(&processes, leader, NULL, 0);
+	if (state)
+		selected = request.limits || state->watches & (request.processes | request.threads);
+	bpf_task_release(leader);
+	return selected;
+}
+
 static long list_process(u32 index, struct listing *at)
 {
-	struct task_struct *leader = (void *)at->next - bpf_core_field_offset(struct task_struct, tasks);
+	struct task_struct *leader = TYPED((void *)at->next - bpf_core_field_offset(struct task_struct, tasks));
 	struct listed_process *process;
 	u32 key = pass.listed;
 
-	leader = TYPED(leader);
 	process = bpf_map_lookup_elem(&process_list, &key);
 	if (!process)
 		return 1;
 	if (leader->pid) { /* not the idle task, which is where the list goes round */
-		process->tgid = leader->pid;
-		process->start_time_ns = leader->start_boottime;
-		pass.listed++;
+		process->tgid = pass.behind.tgid = leader->pid;
+		process->start_time_ns = pass.behind.start_time_ns = leader->start_boottime;
+		if (is_selected(process))
+			pass.listed++;
 	}
 	at->next = leader->tasks.next;
 	pass.list_complete = at->next == at->end;
@@ -203,9 +219,9 @@ static long list_process(u32 index, struct listing *at)
 }
 
 /*
- * The next part of the list of all processes, behind the one that `pass.behind` names. It begins and ends with the collector
- * itself. It is taken in parts because a program that runs for long keeps others from the CPU, and from the end of their
- * grace periods.
+ * The next part of the list of the processes that are selected, behind the one that `pass.behind` names; then that is the last
+ * one looked at. The list begins and ends with the collector itself. It is taken in parts because a program that runs for long
+ * keeps others from the CPU, and from the end of their grace periods.
  */
 SEC("syscall")
 int list_processes(void *context)
@@ -217,20 +233,20 @@ int list_processes(void *context)
 	if (!pass.behind.tgid) {
 		at.next = at.end;
 		bpf_rcu_read_lock();
-		bpf_loop(PASS_PROCESSES, list_process, &at, 0);
+		bpf_loop(PASS_VISITS, list_process, &at, 0);
 		bpf_rcu_read_unlock();
 		return 0;
 	}
 	last = bpf_task_from_pid(pass.behind.tgid);
 	if (!last)
-		return -1;
+		return -ESRCH;
 	if (!is_same(last, &pass.behind) || last->pid != last->tgid) {
 		bpf_task_release(last);
-		return -1;
+		return -ESRCH;
 	}
 	bpf_rcu_read_lock();
 	at.next = last->tasks.next;
-	bpf_loop(PASS_PROCESSES, list_process, &at, 0);
+	bpf_loop(PASS_VISITS, list_process, &at, 0);
 	bpf_rcu_read_unlock();
 	bpf_task_release(last);
 	return 0;
@@ -359,7 +375,7 @@ static long visit_thread_to_prepare(u32 index, struct thread_visit *visit)
 	return 0;
 }
 
-/* All that is to be known of a process, or the threads behind `first` that found no room. False: no room again. */
+/* All that is to be known of a process, or its threads behind the one that found room last. */
 static __always_inline void sample_process(struct task_struct *leader, struct task_struct *behind)
 {
 	struct list_head *head = (void *)leader->signal + bpf_core_field_offset(struct signal_struct, thread_head);
@@ -411,14 +427,21 @@ static __always_inline void sample_behind_thread(struct task_struct *leader)
 		bpf_task_release(behind);
 }
 
-/* A number that was given to another process is not what was listed. */
-static __always_inline void sample_listed(const struct listed_process *process)
+/*
+ * Process `pass.at` of the list, as far as there is room for its records; the collector sees to room for two, its own and one
+ * thread's, before it begins. A number that was given to another process is not what was listed.
+ */
+SEC("syscall")
+int sample_listed_process(void *context)
 {
-	struct task_struct *leader = bpf_task_from_pid(process->tgid);
+	u32 key = pass.at;
+	struct listed_process *process = bpf_map_lookup_elem(&process_list, &key);
+	struct task_struct *leader = process ? bpf_task_from_pid(process->tgid) : NULL;
 
+	pass.full = pass.thread_gone = 0;
 	if (!leader)
-		return;
-	if (!is_same(leader, process) || leader->pid != leader->tgid) {
+		return 0;
+	if (!process || !is_same(leader, process) || leader->pid != leader->tgid) {
 		;
 	} else if (pass.thread.tgid) {
 		sample_behind_thread(leader);
@@ -428,32 +451,6 @@ static __always_inline void sample_listed(const struct listed_process *process)
 		bpf_rcu_read_unlock();
 	}
 	bpf_task_release(leader);
-}
-
-static long visit_listed(u32 index, void *unused)
-{
-	struct listed_process *process;
-	u32 key = pass.at;
-
-	if (key >= pass.listed || pass.records + 2 > PASS_RECORDS)
-		return 1; /* a process that begins has room for its own record and one thread's */
-	process = bpf_map_lookup_elem(&process_list, &key);
-	if (!process)
-		return 1;
-	sample_listed(process);
-	if (pass.full || pass.thread_gone)
-		return 1;
-	pass.thread.tgid = 0;
-	pass.at = key + 1;
-	return 0;
-}
-
-/* The processes listed from `pass.at` on, as far as there is room for their records. */
-SEC("syscall")
-int sample_processes(void *context)
-{
-	pass.records = pass.full = pass.thread_gone = 0;
-	bpf_loop(PASS_PROCESSES, visit_listed, NULL, 0);
 	return 0;
 }
 

@@ -42,7 +42,7 @@ bool walk_is_quick(const struct btf *kernel)
 void walk_choose(struct taskmon_bpf *bpf, bool quick)
 {
 	bpf_program__set_autoload(bpf->progs.list_processes, quick);
-	bpf_program__set_autoload(bpf->progs.sample_processes, quick);
+	bpf_program__set_autoload(bpf->progs.sample_listed_process, quick);
 	bpf_map__set_max_entries(bpf->maps.samples, quick ? PASS_RECORDS : 1);
 	bpf_map__set_max_entries(bpf->maps.process_list, quick ? PASS_PROCESSES : 1);
 }
@@ -78,7 +78,7 @@ struct walk *walk_new(struct taskmon_bpf *bpf)
 	walk->link = bpf_program__attach_iter(bpf->progs.sample_task, NULL);
 	if (!walk->link)
 		err = -errno;
-	else if (bpf_program__fd(bpf->progs.sample_processes) >= 0)
+	else if (bpf_program__fd(bpf->progs.sample_listed_process) >= 0)
 		err = map_results(walk);
 	if (!err)
 		return walk;
@@ -127,27 +127,34 @@ static bool name_earlier_thread(const struct walk *walk, struct pass_state *pass
 	return false;
 }
 
-static int sample_listed(struct walk *walk, kernel_sample_handler handler, void *context)
+static void hand_over(struct walk *walk, kernel_sample_handler handler, void *context)
+{
+	struct pass_state *pass = &walk->bpf->bss->pass;
+
+	for (u32 i = 0; i < pass->records; i++)
+		handler(&walk->samples[i], context);
+	pass->records = 0;
+}
+
+/* A process whose threads do not fit is gone on with. */
+static int sample_process(struct walk *walk, kernel_sample_handler handler, void *context)
 {
 	struct pass_state *pass = &walk->bpf->bss->pass;
 	u32 before = 0; /* records of the previous part */
+	int err;
 
-	while (pass->at < pass->listed) {
-		int err = run(walk->bpf->progs.sample_processes);
-
+	pass->thread.tgid = 0;
+	if (pass->records + 2 > PASS_RECORDS)
+		hand_over(walk, handler, context);
+	do {
+		err = run(walk->bpf->progs.sample_listed_process);
 		if (err)
 			return err;
-		if (pass->thread_gone) {
-			if (!name_earlier_thread(walk, pass, &before)) {
-				pass->thread.tgid = 0;
-				pass->at++;
-			}
-			continue;
+		if (pass->full) {
+			before = pass->records;
+			hand_over(walk, handler, context);
 		}
-		for (u32 i = 0; i < pass->records; i++)
-			handler(&walk->samples[i], context);
-		before = pass->records;
-	}
+	} while (pass->full || (pass->thread_gone && name_earlier_thread(walk, pass, &before)));
 	return 0;
 }
 
@@ -156,13 +163,12 @@ static int list_more(struct walk *walk)
 {
 	struct pass_state *pass = &walk->bpf->bss->pass;
 	u32 left = pass->listed;
-	int err;
+	int err = run(walk->bpf->progs.list_processes);
 
-	do {
-		pass->behind = left ? walk->processes[left - 1] : (struct listed_process){ 0 };
+	while (err && left > 0) {
+		pass->behind = walk->processes[--left];
 		err = run(walk->bpf->progs.list_processes);
-	} while (err && left-- > 0);
-	pass->at = 0;
+	}
 	return err;
 }
 
@@ -171,13 +177,13 @@ static int walk_quickly(struct walk *walk, kernel_sample_handler handler, void *
 	struct pass_state *pass = &walk->bpf->bss->pass;
 	int err;
 
-	pass->listed = pass->visited = 0;
-	pass->thread.tgid = 0;
+	memset(pass, 0, sizeof(*pass));
 	do {
 		err = list_more(walk);
-		if (!err)
-			err = sample_listed(walk, handler, context);
+		for (pass->at = 0; !err && pass->at < pass->listed; pass->at++)
+			err = sample_process(walk, handler, context);
 	} while (!err && !pass->list_complete);
+	hand_over(walk, handler, context);
 	return err;
 }
 

@@ -278,7 +278,8 @@ struct sample_request {
 /* A pass with task iterators goes on in parts; see sample.bpf.c and collector/walk.c. */
 enum {
 	PASS_RECORDS = 512, /* some 0.2 ms */
-	PASS_PROCESSES = 2048,
+	PASS_PROCESSES = 1024,
+	PASS_VISITS = 4096,
 };
 
 /** A process, or a thread: not another one that has got its number. */
@@ -291,11 +292,11 @@ struct listed_process {
 struct pass_state {
 	struct listed_process behind; /* list the processes behind this one; tgid 0: all */
 	struct listed_process thread; /* go on behind this thread of process `at`; tgid 0: begin with it */
-	u32 listed;                   /* processes in the list, which is a part of all */
+	u32 listed;                   /* processes in the list, which is a part of those selected */
 	u32 list_complete;            /* there are no others behind it */
-	u32 at;                       /* the next one of the list */
+	u32 at;                       /* which one of the list to sample */
 	u32 thread_gone;              /* `thread` does not exist any more: name an earlier one */
-	u32 records;                  /* what the last part has found */
+	u32 records;                  /* that have been found */
 	u32 visited;                  /* threads so far; the collector begins with 0 */
 	u32 pad;
 	u32 full;                     /* there was no room for more of process `at` */
