@@ -148,7 +148,7 @@ $(B)/bench/thresholds: tests/bench/thresholds.c $(REPORTER_OBJS) $(COMMON_OBJS)
 
 bench: all workloads $(B)/bench/thresholds
 	$(Q)$(B)/bench/thresholds
-	$(Q)TASKMON_BUILD=$(B) tests/bench/snapshot
+	$(Q)TASKMON_BUILD=$(B) tests/bench/run
 
 install: all
 	install -D -m 755 $(B)/taskmon-collector $(DESTDIR)$(sbindir)/taskmon-collector
