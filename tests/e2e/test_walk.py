@@ -8,7 +8,6 @@ import signal
 import harness
 import test_lifecycle
 import test_proc
-import test_sched
 
 BOTH = None, "iter"
 THREADS, PROCESSES = 1301, 2  # records come in parts of 512
@@ -30,15 +29,14 @@ class Parts(harness.Test):
         self.addCleanup(collector.close)
         return collector, self.reporter("-i", "0.2", "-m", "task", *args, socket=collector.socket)
 
-    def ticks(self, reporter, rows_of_one):
-        """Rows by tick; the reporter's file has no tick numbers, so the n-th row of a thread is in the n-th tick."""
-        seen = collections.Counter()
-        ticks = collections.defaultdict(list)
-        for row in reporter.csv("task"):
-            identity = row["tid"], row["start_time"]
-            seen[identity] += 1
-            ticks[seen[identity]].append(row)
-        return [ticks[n] for n in range(1, rows_of_one + 1)]
+    def until_rows(self, reporter, count):
+        path = os.path.join(reporter.out_dir, "task.csv")
+
+        def lines():
+            with open(path, "rb") as f:
+                return f.read().count(b"\n") - 1
+        self.until(lambda: os.path.exists(path) and lines() >= count, f"{count} rows")
+        return lines()
 
     def test_each_thread_once(self):
         """More threads than fit into a part: every tick has each of them, and none twice."""
@@ -50,7 +48,7 @@ class Parts(harness.Test):
                 expected = {str(tid) for pid in pids for tid in harness.threads_of(pid)}
                 self.assertEqual(len(expected), THREADS * PROCESSES)
                 collector, reporter = self.with_reporter(how, "-t", "--metrics", "task_state,task_on_cpu_ns", "-p", ",".join(pids))
-                self.until(lambda: len(reporter.csv("task")) >= 4 * len(expected), "four ticks")
+                self.until_rows(reporter, 4 * len(expected))
                 rows = reporter.csv("task")
                 for n in range(0, 4 * len(expected), len(expected)):
                     self.assertEqual(sorted(row["tid"] for row in rows[n:n + len(expected)]), sorted(expected))
@@ -66,11 +64,10 @@ class Parts(harness.Test):
                 churn = self.workload("churn", "3", "53", "1")
                 expected = {str(tid) for tid in harness.threads_of(stays.pid)}
                 collector, reporter = self.with_reporter(how, "-t", "--metrics", "task_on_cpu_ns", "-p", f"{stays.pid},{churn.pid}")
-                self.until(lambda: len(reporter.csv("task")) >= len(expected), "a tick")
+                self.until_rows(reporter, len(expected))
                 churn.kill(signal.SIGUSR1)
                 self.until(lambda: churn.facts().get("round") == 1, "its threads have come and gone")
-                count = len(reporter.csv("task"))
-                self.until(lambda: len(reporter.csv("task")) >= count + 2 * len(expected), "two ticks more")
+                self.until_rows(reporter, self.until_rows(reporter, 0) + 2 * len(expected))
                 of = collections.Counter(row["tid"] for row in reporter.csv("task") if row["tid"] in expected)
                 self.assertEqual(set(of), expected)
                 self.assertLessEqual(max(of.values()) - min(of.values()), 1, "a tick that is being written, at most")
@@ -89,4 +86,3 @@ def in_the_second_way(cls, *names):
 
 BesideProc = in_the_second_way(test_proc.BesideProc, "test_threads_that_have_exited", "test_exact_ledger")
 Threads = in_the_second_way(test_lifecycle.Threads, "test_exec_by_another_thread")
-OffCpu = in_the_second_way(test_sched.OffCpu, "test_a_nap_within_a_window")
