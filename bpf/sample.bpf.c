@@ -226,30 +226,26 @@ static long list_process(u32 index, struct listing *at)
 SEC("syscall")
 int list_processes(void *context)
 {
-	struct task_struct *self = bpf_get_current_task_btf()->group_leader, *last;
+	struct task_struct *self = bpf_get_current_task_btf()->group_leader, *last = NULL;
 	struct listing at = { .end = (void *)self + bpf_core_field_offset(struct task_struct, tasks) };
 
 	pass.listed = pass.list_complete = 0;
-	if (!pass.behind.tgid) {
+	bpf_rcu_read_lock(); /* what is found in it, and what follows that, is not freed before its end */
+	if (pass.behind.tgid) {
+		last = bpf_task_from_pid(pass.behind.tgid);
+		if (last && is_same(last, &pass.behind) && last->pid == last->tgid) {
+			at.next = last->tasks.next;
+			pass.list_complete = at.next == at.end;
+		}
+	} else {
 		at.next = at.end;
-		bpf_rcu_read_lock();
+	}
+	if (at.next && !pass.list_complete)
 		bpf_loop(PASS_VISITS, list_process, &at, 0);
-		bpf_rcu_read_unlock();
-		return 0;
-	}
-	last = bpf_task_from_pid(pass.behind.tgid);
-	if (!last)
-		return -ESRCH;
-	if (!is_same(last, &pass.behind) || last->pid != last->tgid) {
-		bpf_task_release(last);
-		return -ESRCH;
-	}
-	bpf_rcu_read_lock();
-	at.next = last->tasks.next;
-	bpf_loop(PASS_VISITS, list_process, &at, 0);
 	bpf_rcu_read_unlock();
-	bpf_task_release(last);
-	return 0;
+	if (last)
+		bpf_task_release(last);
+	return at.next ? 0 : -ESRCH;
 }
 
 static __always_inline struct task_record *next_record(void)
@@ -416,13 +412,10 @@ static __always_inline void sample_behind_thread(struct task_struct *leader)
 {
 	struct task_struct *behind = bpf_task_from_pid(pass.thread.tgid);
 
-	if (behind && is_same(behind, &pass.thread) && behind->tgid == leader->tgid) {
-		bpf_rcu_read_lock();
+	if (behind && is_same(behind, &pass.thread) && behind->tgid == leader->tgid)
 		sample_process(leader, behind);
-		bpf_rcu_read_unlock();
-	} else {
+	else
 		pass.thread_gone = 1;
-	}
 	if (behind)
 		bpf_task_release(behind);
 }
@@ -436,21 +429,22 @@ int sample_listed_process(void *context)
 {
 	u32 key = pass.at;
 	struct listed_process *process = bpf_map_lookup_elem(&process_list, &key);
-	struct task_struct *leader = process ? bpf_task_from_pid(process->tgid) : NULL;
+	struct task_struct *leader;
 
 	pass.full = pass.thread_gone = 0;
-	if (!leader)
+	if (!process)
 		return 0;
-	if (!process || !is_same(leader, process) || leader->pid != leader->tgid) {
-		;
-	} else if (pass.thread.tgid) {
-		sample_behind_thread(leader);
-	} else {
-		bpf_rcu_read_lock();
-		sample_process(leader, NULL);
-		bpf_rcu_read_unlock();
+	bpf_rcu_read_lock();
+	leader = bpf_task_from_pid(process->tgid);
+	if (leader && is_same(leader, process) && leader->pid == leader->tgid) {
+		if (pass.thread.tgid)
+			sample_behind_thread(leader);
+		else
+			sample_process(leader, NULL);
 	}
-	bpf_task_release(leader);
+	bpf_rcu_read_unlock();
+	if (leader)
+		bpf_task_release(leader);
 	return 0;
 }
 

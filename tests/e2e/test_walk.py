@@ -10,7 +10,7 @@ import test_lifecycle
 import test_proc
 
 BOTH = None, "iter"
-THREADS, PROCESSES = 1301, 2  # records come in parts of 512
+THREADS, PROCESSES = 1301, 2  # records come in parts of 512, processes of 1024
 
 
 def collector_that_walks(how):
@@ -54,6 +54,20 @@ class Parts(harness.Test):
                     self.assertEqual(sorted(row["tid"] for row in rows[n:n + len(expected)]), sorted(expected))
                 self.assertEqual(collector.end(), 0, collector.stderr)
                 program.close()
+
+    def test_each_process_once(self):
+        """More processes than are listed at once."""
+        program = self.workload("sleepers", "1", str(THREADS), user=harness.ALICE)
+        program.fact("ready", 120)
+        expected = sorted(line[4:] for line in program.stdout.splitlines() if line.startswith("pid="))
+        collector = collector_that_walks(None)
+        self.addCleanup(collector.close)
+        reporter = self.reporter("-i", "0.5", "-m", "task", "--metrics", "task_state", "-a", user=harness.ALICE, socket=collector.socket)
+        self.until_rows(reporter, 4 * (len(expected) + 1))
+        rows = [row["tid"] for row in reporter.csv("task") if row["tid"] != str(reporter.pid)]
+        for n in range(0, 3 * len(expected), len(expected)):
+            self.assertEqual(sorted(rows[n:n + len(expected)]), expected)
+        self.assertEqual(collector.end(), 0, collector.stderr)
 
     def test_while_threads_end(self):
         """Threads that come and go while a pass is on its way: those that stay are in every tick, and nobody twice."""
