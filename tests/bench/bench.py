@@ -109,6 +109,7 @@ class Watch:
         self.collector = harness.Collector()
         self.witness = str(witness or (args[args.index("-p") + 1].split(",")[0] if "-p" in args else "")).encode()
         self.dirs, self.reporters = [], []
+        self.read = {}  # of the file of each reporter: bytes, column of the thread, snapshots
         for _ in range(reporters):
             self.add(*args, sees_all=sees_all, out=out)
 
@@ -144,14 +145,21 @@ class Watch:
         return None
 
     def ticks(self, which=0):
-        """Snapshots in its file: rows of the task that was named as witness."""
+        """Snapshots in its file so far: rows of the task that was named as witness."""
         path = self.file(which)
         if not path:
             return 0
+        offset, column, count = self.read.get(which, (0, None, 0))
         with open(path, "rb") as f:
-            head = f.readline().strip().lower().split(b",")
-            column = head.index(b"tid") if b"tid" in head else None
-            return sum(line.split(b",")[column].strip() == self.witness for line in f)
+            f.seek(offset)
+            text = f.read()
+        text = text[:text.rfind(b"\n") + 1]
+        lines = text.splitlines()
+        if lines and column is None:
+            column = lines.pop(0).lower().split(b",").index(b"tid")
+        count += sum(line.split(b",")[column] == self.witness for line in lines)
+        self.read[which] = offset + len(text), column, count
+        return count
 
     def measure(self, snapshots, seconds=300):
         """(collector, reporter) CPU in ns per snapshot, after the first."""
