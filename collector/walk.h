@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One pass over all tasks, in the way that this kernel offers: programs that walk by themselves (6.2), or iter/task, which
- * costs twice as much; see bpf/sample.bpf.c. TASKMON_WALK=iter in the environment takes the latter in any case, for tests.
+ * One pass over all tasks, in the way that this kernel offers: programs that walk by themselves (6.2 to 6.x), or iter/task, which
+ * costs up to twice as much; see bpf/sample.bpf.c. For tests, TASKMON_WALK in the environment takes one in any case: iter or quick.
  */
 #ifndef TASKMON_WALK_H
 #define TASKMON_WALK_H
