@@ -217,11 +217,7 @@ $(B)/bench/getppid: tests/bench/getppid.c
 
 bench: all workloads $(B)/bench/thresholds $(B)/bench/bare $(B)/bench/getppid
 	$(Q)$(B)/bench/thresholds
-	$(Q)TASKMON_BUILD=$(B) tests/bench/snapshot
-	$(Q)TASKMON_BUILD=$(B) tests/bench/rules
-	$(Q)TASKMON_BUILD=$(B) tests/bench/storm
-	$(Q)TASKMON_BUILD=$(B) tests/bench/syscall
-	$(Q)TASKMON_BUILD=$(B) tests/bench/heap
+	$(Q)TASKMON_BUILD=$(B) tests/bench/run
 
 install: all
 	install -D -m 755 $(B)/taskmon-collector $(DESTDIR)$(sbindir)/taskmon-collector

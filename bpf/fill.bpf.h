@@ -7,7 +7,7 @@
 #define TASKMON_FILL_BPF_H
 
 #include "charge.bpf.h"
-#include "cputime.bpf.h"
+#include "cputime.h"
 #include "memory.bpf.h"
 #include "runtime.bpf.h"
 #include "stretch.bpf.h"
@@ -205,6 +205,13 @@ static __always_inline void set_cputime(struct task_record *record, u64 utime_ns
 	SET(record, task_stime_jiffies, stime_ns / ns_per_tick);
 }
 
+/* Two loads: a helper would cost ten times as much. */
+static __always_inline void copy_comm(char *to, struct task_struct *task)
+{
+	((u64 *)to)[0] = ((u64 *)task->comm)[0];
+	((u64 *)to)[1] = ((u64 *)task->comm)[1];
+}
+
 static __always_inline void fill_identity(struct task_record *record, struct task_struct *task, u64 watches, u64 now)
 {
 	record->type = RECORD_SAMPLE;
@@ -219,9 +226,10 @@ static __always_inline void fill_identity(struct task_record *record, struct tas
 	record->tgid = task->tgid;
 	record->ppid = task->real_parent->tgid;
 	record->uid = task->real_cred->uid.val;
-	record->exit_status = 0;
-	bpf_probe_read_kernel(record->comm, sizeof(record->comm), task->comm);
-	bpf_probe_read_kernel(record->process_comm, sizeof(record->process_comm), task->group_leader->comm);
+	record->exit_status = record->pad = 0;
+	record->kept_runtime_ns = record->shown_utime_ns = record->shown_stime_ns = 0;
+	copy_comm(record->comm, task);
+	copy_comm(record->process_comm, task->group_leader);
 	SET(record, task_state, state_letter(task));
 }
 
@@ -361,12 +369,10 @@ static __always_inline void settle_process(struct task_record *record, struct pr
 	state->threads_ended = ended;
 }
 
-/** A whole process into `space->record`: `leader` is its main thread. */
-static __always_inline void fill_process(struct workspace *space, struct process_state *state,
-					 struct task_struct *leader, u64 watches)
+/** A whole process: `leader` is its main thread. */
+static __always_inline void fill_process(struct task_record *record, struct thread_walk *walk,
+					 struct process_state *state, struct task_struct *leader, u64 watches)
 {
-	struct task_record *record = &space->record;
-	struct thread_walk *walk = &space->walk;
 	u32 threads = leader->signal->nr_threads;
 
 	walk->now = bpf_ktime_get_boot_ns();
@@ -403,47 +409,35 @@ static __always_inline struct thread_state *thread_state_of(struct task_struct *
 		state->tid = task->pid;
 		state->watches = watches;
 		state->start_time_ns = task->start_boottime;
-		state->utime_ns = task->prev_cputime.utime;
-		state->stime_ns = task->prev_cputime.stime;
 	}
 	return state;
 }
 
-/* Its on-CPU time, which never goes back and never grows faster than time, whatever was read while it changed. */
-static __always_inline u64 on_cpu_of_thread(const struct thread_state *state, struct task_struct *task, u64 now)
-{
-	u64 on_cpu = runtime_at(task, now, READ_DIRECT);
-	u64 limit = minus(now, task->start_boottime);
-
-	if (state->time_ns && now > state->time_ns)
-		limit = state->on_cpu_ns + (now - state->time_ns);
-	if (on_cpu > limit)
-		on_cpu = limit;
-	return on_cpu > state->on_cpu_ns ? on_cpu : state->on_cpu_ns;
-}
-
-/** One thread, at this instant. */
+/**
+ * One thread, at this instant. `state` may be NULL if no metric of cost HOOK is measured. What must never go back is seen to
+ * by the collector (settle.h): a memory of it here would double the cost of a pass.
+ */
 static __always_inline void fill_thread(struct task_record *record, struct thread_state *state,
 					struct task_struct *task, u64 watches, u64 now)
 {
 	struct counters sum = {};
 
-	sum.on_cpu = on_cpu_of_thread(state, task, now);
+	sum.on_cpu = runtime_at(task, now, READ_DIRECT);
 	ADD_KEPT(&sum, task, READ_DIRECT);
 	ADD_OWN(&sum, task, now, sum.on_cpu, READ_DIRECT);
-	adjust_cputime(sum.utime, sum.stime, sum.kept_runtime, &state->utime_ns, &state->stime_ns);
-	if (sum.off_cpu < state->off_cpu_ns)
-		sum.off_cpu = state->off_cpu_ns;
-	state->watches = watches;
-	state->time_ns = now;
-	state->on_cpu_ns = sum.on_cpu;
-	state->off_cpu_ns = sum.off_cpu;
 
 	fill_identity(record, task, watches, now);
 	record->flags = RECORD_THREAD;
 	record->present = metric_free_bits & metric_thread_bits;
 	set_counters(record, &sum);
-	set_cputime(record, state->utime_ns, state->stime_ns);
+	SET(record, task_utime_jiffies, sum.utime);
+	SET(record, task_stime_jiffies, sum.stime);
+	record->kept_runtime_ns = sum.kept_runtime;
+	record->shown_utime_ns = task->prev_cputime.utime;
+	record->shown_stime_ns = task->prev_cputime.stime;
+	if (!state)
+		return;
+	state->watches = watches;
 	if (settings.measured)
 		fill_thread_figures(record, state, task, now);
 }

@@ -248,6 +248,7 @@ struct task_struct {
 	pid_t pid, tgid;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
+	struct list_head tasks; /* of a main thread: the next process */
 	struct list_head thread_node;
 	u64 utime, stime;
 	struct prev_cputime prev_cputime;
@@ -264,6 +265,7 @@ struct task_struct {
 
 #define PF_EXITING 0x00000004 /* include/linux/sched.h */
 #define PF_KTHREAD 0x00200000
+#define ESRCH 3
 #define TASK_UNINTERRUPTIBLE 0x0002
 #define TASK_NOLOAD 0x0400
 #define TASK_IDLE (TASK_UNINTERRUPTIBLE | TASK_NOLOAD)

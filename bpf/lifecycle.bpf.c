@@ -277,8 +277,7 @@ static __always_inline bool is_last_exit(struct process_state *state, struct tas
  */
 static __always_inline void keep_remains(struct process_state *state, struct task_struct *task, u64 now)
 {
-	struct thread_state *thread = bpf_task_storage_get(&threads, task, NULL, 0);
-	u64 on_cpu = thread ? on_cpu_of_thread(thread, task, now) : runtime_at(task, now, READ_DIRECT);
+	u64 on_cpu = runtime_at(task, now, READ_DIRECT);
 	struct counters own = {};
 
 	ADD_OWN(&own, task, now, on_cpu, READ_DIRECT);
@@ -310,6 +309,8 @@ static __always_inline void hand_over(struct process_state *state, struct task_s
 	state->handed_over = 1;
 	copy->handed_over = 0;
 	copy->main_thread_ended = 0; /* the heir will be the main thread */
+	if (copy->watches & settings.threads)
+		thread_state_of(heir, copy->watches & settings.threads); /* its present number, for retire_thread() */
 }
 
 /* As wait(2) gives it for the process: wait_task_zombie(), kernel/exit.c. */
@@ -384,7 +385,7 @@ static __always_inline void handle_exit(struct task_struct *task)
 	}
 	forget_charge(thread_key(task));
 	if (process_ended && watches) {
-		fill_process(space, state, leader, watches);
+		fill_process(record, &space->walk, state, leader, watches);
 		record->type = RECORD_END;
 		record->flags |= RECORD_PROCESS_ENDED;
 		record->exit_status = exit_status_of(task, true);
@@ -434,7 +435,7 @@ static __always_inline void handle_free(struct task_struct *task)
 		if (!state->main_thread_ended)
 			keep_remains(state, task, now);
 		watches = visible_to(state, task);
-		fill_process(space, state, task, watches);
+		fill_process(record, &space->walk, state, task, watches);
 		record->type = RECORD_END;
 		record->flags |= RECORD_PROCESS_ENDED;
 		record->exit_status = exit_status_of(task, true);

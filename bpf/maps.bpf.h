@@ -51,10 +51,7 @@ struct thread_state {
 	u64 start_time_ns; /* exec gives the caller the main thread's */
 	u32 tid;           /* and its number */
 	u32 ended;         /* the final record was sent */
-	u64 watches;       /* that got the last record */
-	u64 time_ns;
-	u64 on_cpu_ns, off_cpu_ns;
-	u64 utime_ns, stime_ns;
+	u64 watches; /* that get its records, as of the last time all were judged */
 	u64 figure[FIGURE_TOTAL];
 	u64 off_since_ns; /* it is off its CPU since then; 0: it is not */
 	u32 io_wait;      /* and waits for I/O */
@@ -232,6 +229,37 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20);
 } lifecycle SEC(".maps") __weak;
+
+/* What a pass has found; the collector has it mapped. Not for iter/task. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, PASS_RECORDS);
+	__type(key, u32);
+	__type(value, struct task_record);
+} samples SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, PASS_PROCESSES);
+	__type(key, u32);
+	__type(value, struct listed_process);
+} process_list SEC(".maps") __weak;
+
+/* Where the threads of the last pass were. */
+#define FETCH_TASKS 8
+#define FETCHES 4096
+struct fetch {
+	u64 task[FETCH_TASKS];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, FETCHES);
+	__type(key, u32);
+	__type(value, struct fetch);
+} fetches SEC(".maps") __weak;
 
 /* Probed functions by slot. */
 struct {
@@ -421,6 +449,7 @@ u32 heap_armed[HEAP_SLOTS] __weak;
 struct watch_settings settings __weak;
 struct rule_settings rules __weak;
 struct sample_request request __weak;
+struct pass_state pass __weak;
 u64 lost[WATCH_MAX][LOSS_CAUSES] __weak;
 
 #endif

@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "heap.h"
 #include "log.h"
 #include "session.h"
+#include "settle.h"
 #include "smaps.h"
 #include "streams.h"
 
@@ -19,6 +21,7 @@ struct dispatch {
 	struct probes *probes;
 	struct streams *streams;
 	struct heap *heap;
+	struct settler *settler;
 	struct feed **feeds;
 	size_t feed_count;
 	uint32_t last_id;
@@ -40,7 +43,11 @@ struct dispatch *dispatch_new(struct kernel *kernel, struct watches *watches, st
 	dispatch->smaps = smaps;
 	dispatch->probes = probes;
 	dispatch->heap = heap;
-	return dispatch;
+	dispatch->settler = settler_new();
+	if (dispatch->settler)
+		return dispatch;
+	free(dispatch);
+	return NULL;
 }
 
 void dispatch_free(struct dispatch *dispatch)
@@ -50,6 +57,7 @@ void dispatch_free(struct dispatch *dispatch)
 	for (size_t i = 0; i < dispatch->feed_count; i++)
 		feed_free(dispatch->feeds[i]);
 	free(dispatch->feeds);
+	settler_free(dispatch->settler);
 	free(dispatch);
 }
 
@@ -89,12 +97,14 @@ static void release_probes(struct dispatch *dispatch, const struct feed_spec *sp
 static void update_wishes(struct dispatch *dispatch)
 {
 	struct watch_wishes wishes = { 0 };
+	u64 longest_ns = 0, now = clock_boot_ns();
 
 	for (size_t i = 0; i < dispatch->feed_count; i++) {
 		const struct feed_spec *spec = feed_spec(dispatch->feeds[i]);
 		u64 bit = 1ULL << spec->watch;
 
 		wishes.threads |= spec->threads ? bit : 0;
+		longest_ns = spec->interval_ns > longest_ns ? spec->interval_ns : longest_ns;
 		wishes.hooked |= spec->metrics & metric_hook_bits ? bit : 0;
 		wishes.timed |= spec->metrics & METRICS_OF_SWITCHES ? bit : 0;
 		wishes.windows |= spec->metrics & metric_window_bits ? bit : 0;
@@ -107,6 +117,11 @@ static void update_wishes(struct dispatch *dispatch)
 	heap_want(dispatch->heap, wishes.heaped != 0);
 	watches_set_wishes(dispatch->watches, &wishes);
 	update_probes(dispatch);
+	/* threads that nobody watches any more; all others have been seen within two intervals */
+	if (!wishes.threads)
+		settle_forget(dispatch->settler, UINT64_MAX);
+	else if (now > 2 * longest_ns)
+		settle_forget(dispatch->settler, now - 2 * longest_ns);
 	if (!(wishes.metrics & metric_walk_bits))
 		smaps_forget_all(dispatch->smaps);
 }
@@ -322,9 +337,17 @@ void dispatch_sample(struct dispatch *dispatch, struct feed *feed, const struct 
 	feed_add_sample(feed, record);
 }
 
-/* Final records are of one level and go to feeds of that level. */
-static void route_end(struct dispatch *dispatch, const struct task_record *record)
+void dispatch_settle(struct dispatch *dispatch, struct task_record *record)
 {
+	settle(dispatch->settler, record);
+}
+
+/* Final records are of one level and go to feeds of that level. */
+static void route_end(struct dispatch *dispatch, const struct task_record *as_written)
+{
+	struct task_record settled = *as_written, *record = &settled; /* the ring is not ours to write to */
+
+	settle_end(dispatch->settler, record);
 	for (size_t i = 0; i < dispatch->feed_count; i++) {
 		const struct feed_spec *spec = feed_spec(dispatch->feeds[i]);
 

@@ -50,6 +50,9 @@ bool dispatch_explains(const struct dispatch *dispatch, const struct session *se
 size_t dispatch_feed_count(const struct dispatch *dispatch);
 struct feed *dispatch_feed(const struct dispatch *dispatch, size_t index);
 
+/** To be done once with each sample, before any feed gets it; see settle.h. */
+void dispatch_settle(struct dispatch *dispatch, struct task_record *record);
+
 /** A record of the lifecycle ring: to the feeds whose watch it names. kernel_event_handler. */
 void dispatch_event(const void *record, size_t size, void *dispatch);
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -382,6 +383,7 @@ static void attach_with_own_object(struct hooks *hooks, struct taskmon_bpf *main
 			attach_with_own_object(hooks, main_object, 1ULL << i); /* find out which it is */
 	}
 	taskmon_bpf__destroy(bpf);
+	malloc_trim(0); /* see kernel_open() */
 }
 
 static u64 needed_and_missing(const struct hooks *hooks, u64 metrics, bool watching)

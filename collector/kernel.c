@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,12 +25,12 @@
 #include "stream.h"
 #include "taskmon.skel.h"
 #include "uprobe.h"
+#include "walk.h"
 
 #define SUBSYSTEM "kernel"
 
 enum {
 	RING_BYTES = 4 << 20,      /* 13 000 final records */
-	READ_BYTES = 64 << 10,     /* an iterator returns 32 KiB at most (kernel/bpf/bpf_iter.c) */
 	NS_PER_SECOND = 1000000000,
 	CLOCK_ATTEMPTS = 4,
 	STREAM_BYTES = 1 << 20, /* unless the configuration says otherwise */
@@ -52,9 +54,11 @@ static const struct requirement {
 struct kernel {
 	struct taskmon_bpf *bpf;
 	struct hooks *hooks;
+	int event_fd;  /* epoll of the rings, mapped or not */
 	int more_ring; /* kernel_add_ring(); -1: none */
-	struct ring_buffer *ring;
-	struct bpf_link *sampler;
+	struct ring_buffer *ring; /* NULL: they are not mapped */
+	struct walk *walk;
+	bool quick; /* programs walk by themselves; see walk.h */
 	kernel_event_handler handler;
 	void *context;
 	bool watching;
@@ -62,7 +66,6 @@ struct kernel {
 	size_t stream_bytes;
 	u64 skipped_requests; /* by programs, as of the last pass */
 	const char *unavailable[METRIC_TOTAL];
-	_Alignas(u64) char buffer[READ_BYTES];
 };
 
 static int print_libbpf(enum libbpf_print_level level, const char *format, va_list arguments)
@@ -108,6 +111,7 @@ static int find_unavailable(struct kernel *kernel)
 		if (!kernel_has_field(btf, need->type, need->field))
 			kernel_set_unavailable(kernel, need->metrics, need->reason);
 	}
+	kernel->quick = walk_is_quick(btf);
 	btf__free(btf);
 	return 0;
 }
@@ -118,6 +122,37 @@ static int deliver(void *context, void *record, size_t size)
 
 	kernel->handler(record, size, kernel->context);
 	return 0;
+}
+
+static void unmap_ring(struct kernel *kernel)
+{
+	ring_buffer__free(kernel->ring);
+	kernel->ring = NULL;
+}
+
+static int poll_ring(const struct kernel *kernel, int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	return epoll_ctl(kernel->event_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+/* Mapped, it counts as memory of this process: 8 MiB, twice its size. So it is while somebody watches. */
+static int map_ring(struct kernel *kernel)
+{
+	int err;
+
+	if (kernel->ring)
+		return 0;
+	kernel->ring = ring_buffer__new(bpf_map__fd(kernel->bpf->maps.lifecycle), deliver, kernel, NULL);
+	err = kernel->ring ? 0 : -errno;
+	if (!err && kernel->more_ring >= 0)
+		err = ring_buffer__add(kernel->ring, kernel->more_ring, deliver, kernel);
+	if (!err)
+		return 0;
+	unmap_ring(kernel);
+	log_error(SUBSYSTEM, "cannot map the ring buffer: %s", strerror(-err));
+	return err;
 }
 
 static struct taskmon_bpf *open_programs(void)
@@ -138,6 +173,7 @@ static struct taskmon_bpf *open_programs(void)
 	bpf->rodata->tick_ns = (u64)tick.tv_nsec;
 	bpf->rodata->ns_per_tick = NS_PER_SECOND / (u64)sysconf(_SC_CLK_TCK);
 	bpf_map__set_max_entries(bpf->maps.lifecycle, RING_BYTES);
+	walk_choose(bpf, false);
 	return bpf;
 }
 
@@ -147,6 +183,7 @@ static int open_and_load(struct kernel *kernel)
 	if (!kernel->bpf)
 		return -errno;
 	hooks_choose(kernel->hooks, kernel->bpf, HOOKS_LIFECYCLE);
+	walk_choose(kernel->bpf, kernel->quick);
 	return taskmon_bpf__load(kernel->bpf);
 }
 
@@ -163,6 +200,11 @@ static int load(struct kernel *kernel)
 	int err;
 
 	err = open_and_load(kernel);
+	if (err && err != -EPERM && kernel->quick) {
+		taskmon_bpf__destroy(kernel->bpf);
+		kernel->quick = false;
+		err = open_and_load(kernel);
+	}
 	if (err && err != -EPERM && !kernel_is_too_old()) {
 		taskmon_bpf__destroy(kernel->bpf);
 		hooks_probe_lifecycle(kernel->hooks, open_programs);
@@ -192,6 +234,7 @@ int kernel_open(struct kernel **out, kernel_event_handler handler, void *context
 		return -ENOMEM;
 	kernel->stream_bytes = STREAM_BYTES;
 	kernel->more_ring = -1;
+	kernel->event_fd = epoll_create1(EPOLL_CLOEXEC);
 	kernel->handler = handler;
 	kernel->context = context;
 	libbpf_set_print(print_libbpf);
@@ -201,16 +244,17 @@ int kernel_open(struct kernel **out, kernel_event_handler handler, void *context
 		err = load(kernel);
 	if (err)
 		goto out;
-	kernel->ring = ring_buffer__new(bpf_map__fd(kernel->bpf->maps.lifecycle), deliver, kernel, NULL);
-	if (!kernel->ring) {
-		err = -errno;
-		log_error(SUBSYSTEM, "cannot map the ring buffer: %s", strerror(-err));
+	err = kernel->event_fd < 0 ? -errno : poll_ring(kernel, bpf_map__fd(kernel->bpf->maps.lifecycle));
+	if (!err)
+		err = map_ring(kernel);
+	if (err)
 		goto out;
-	}
-	kernel->sampler = bpf_program__attach_iter(kernel->bpf->progs.sample_task, NULL);
-	if (!kernel->sampler) {
+	unmap_ring(kernel);
+	malloc_trim(0); /* loading takes 16 MiB for a moment, most of it for the kernel's types */
+	kernel->walk = walk_new(kernel->bpf);
+	if (!kernel->walk) {
 		err = -errno;
-		log_error(SUBSYSTEM, "cannot use the task iterator: %s", strerror(-err));
+		log_error(SUBSYSTEM, "cannot go through the tasks: %s", strerror(-err));
 		goto out;
 	}
 out:
@@ -228,10 +272,12 @@ void kernel_close(struct kernel *kernel)
 		return;
 	hooks_free(kernel->hooks);
 	stream_close(kernel->stream);
-	bpf_link__destroy(kernel->sampler);
+	walk_free(kernel->walk);
 	ring_buffer__free(kernel->ring);
 	if (kernel->more_ring >= 0)
 		close(kernel->more_ring);
+	if (kernel->event_fd >= 0)
+		close(kernel->event_fd);
 	taskmon_bpf__destroy(kernel->bpf);
 	free(kernel);
 }
@@ -346,6 +392,8 @@ void kernel_need(struct kernel *kernel, u64 metrics, bool watching)
 	forget(kernel, watching);
 	if (!syscalls && kernel->stream)
 		close_stream(kernel);
+	if (!watching)
+		kernel_drain(kernel);
 }
 
 const struct hooks *kernel_hooks(const struct kernel *kernel)
@@ -356,8 +404,10 @@ const struct hooks *kernel_hooks(const struct kernel *kernel)
 int kernel_add_ring(struct kernel *kernel, const char *name, size_t bytes)
 {
 	int fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, name, 0, 0, (u32)bytes, NULL);
-	int err = fd < 0 ? fd : ring_buffer__add(kernel->ring, fd, deliver, kernel);
+	int err = fd < 0 ? fd : poll_ring(kernel, fd);
 
+	if (!err && kernel->ring)
+		err = ring_buffer__add(kernel->ring, fd, deliver, kernel);
 	if (!err) {
 		kernel->more_ring = fd;
 		hooks_set_map(kernel->hooks, name, fd);
@@ -463,33 +513,6 @@ struct rule_settings *kernel_rules(struct kernel *kernel)
 	return &kernel->bpf->bss->rules;
 }
 
-/* One walk over all tasks. */
-static int walk(struct kernel *kernel, const struct sample_request *request, kernel_sample_handler handler, void *context)
-{
-	int fd = bpf_iter_create(bpf_link__fd(kernel->sampler));
-	ssize_t size;
-	int err = 0;
-
-	if (fd < 0) {
-		log_error(SUBSYSTEM, "cannot start a pass: %s", strerror(-fd));
-		return fd;
-	}
-	kernel->bpf->bss->request = *request;
-	while ((size = read(fd, kernel->buffer, sizeof(kernel->buffer))) != 0) {
-		if (size < 0) {
-			if (errno == EINTR || errno == EAGAIN)
-				continue; /* EAGAIN: the kernel paused after a million tasks without a record */
-			err = -errno;
-			log_error(SUBSYSTEM, "a pass broke off: %s", strerror(errno));
-			break;
-		}
-		for (ssize_t at = 0; at + (ssize_t)sizeof(struct task_record) <= size; at += sizeof(struct task_record))
-			handler((const struct task_record *)(kernel->buffer + at), context);
-	}
-	close(fd);
-	return err;
-}
-
 /* A completion that was skipped would leave its request open for ever, so older ones count when they are complete, if ever. */
 static void doubt_open_requests(struct kernel *kernel)
 {
@@ -501,31 +524,14 @@ static void doubt_open_requests(struct kernel *kernel)
 }
 
 /* What is open at the beginning of a pass. */
-static int prepare(struct kernel *kernel)
+static void prepare(struct kernel *kernel)
 {
-	static const struct sample_request preparation = { .prepare = 1 };
 	LIBBPF_OPTS(bpf_test_run_opts, run);
-	u64 measured = kernel_settings(kernel)->measured;
 
-	if (measured & METRIC_BIT(M_task_io_request_time_max)) {
-		doubt_open_requests(kernel);
-		bpf_prog_test_run_opts(bpf_program__fd(kernel->bpf->progs.note_requests), &run);
-	}
-	return measured & METRICS_OF_SWITCHES ? walk(kernel, &preparation, NULL, NULL) : 0;
-}
-
-/* Run an iterator that writes nothing. */
-static void run_iterator(struct kernel *kernel, int link)
-{
-	int fd = link < 0 ? -1 : bpf_iter_create(link);
-	ssize_t size;
-
-	if (fd < 0)
+	if (!(kernel_settings(kernel)->measured & METRIC_BIT(M_task_io_request_time_max)))
 		return;
-	do
-		size = read(fd, kernel->buffer, sizeof(kernel->buffer));
-	while (size > 0 || (size < 0 && (errno == EINTR || errno == EAGAIN)));
-	close(fd);
+	doubt_open_requests(kernel);
+	bpf_prog_test_run_opts(bpf_program__fd(kernel->bpf->progs.note_requests), &run);
 }
 
 void kernel_find_connections(struct kernel *kernel)
@@ -535,7 +541,7 @@ void kernel_find_connections(struct kernel *kernel)
 	if (!link)
 		log_warning(SUBSYSTEM, "open connections are not looked up: %s", strerror(errno));
 	else
-		run_iterator(kernel, bpf_link__fd(link));
+		walk_run_iterator(kernel->walk, bpf_link__fd(link));
 	bpf_link__destroy(link);
 }
 
@@ -546,25 +552,28 @@ int kernel_sample(struct kernel *kernel, const struct sample_request *request, b
 
 	kernel_measure_clock(kernel);
 	kernel->bpf->bss->settings.judging = judge;
-	err = prepare(kernel);
-	if (!err)
-		err = walk(kernel, request, handler, context);
+	prepare(kernel);
+	err = walk_tasks(kernel->walk, request, handler, context);
 	kernel->bpf->bss->settings.judging = 0;
 	/* sockets that listened before their process was judged to be watched: no event tells of them */
 	if (judge && !err)
-		run_iterator(kernel, hooks_link_fd(kernel->hooks, "iter/task_file"));
+		walk_run_iterator(kernel->walk, hooks_link_fd(kernel->hooks, "iter/task_file"));
 	return err;
 }
 
 int kernel_event_fd(const struct kernel *kernel)
 {
-	return ring_buffer__epoll_fd(kernel->ring);
+	return kernel->event_fd;
 }
 
 int kernel_drain(struct kernel *kernel)
 {
-	int taken = ring_buffer__consume(kernel->ring);
+	int taken = map_ring(kernel);
 
+	if (!taken)
+		taken = ring_buffer__consume(kernel->ring);
+	if (!kernel->watching)
+		unmap_ring(kernel);
 	return taken < 0 ? taken : 0;
 }
 

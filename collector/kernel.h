@@ -17,8 +17,8 @@ struct kernel;
 typedef void (*kernel_event_handler)(const void *record, size_t size, void *context);
 /** Gets each system call. */
 typedef void (*kernel_syscall_handler)(const struct syscall_record *record, void *context);
-/** Gets each record of a sampling pass. */
-typedef void (*kernel_sample_handler)(const struct task_record *record, void *context);
+/** Gets each record of a sampling pass, and may change it. */
+typedef void (*kernel_sample_handler)(struct task_record *record, void *context);
 
 /**
  * Load what every watch needs; attach nothing. A hook that this kernel lacks or refuses is left out and does not stop the rest; it is
@@ -98,8 +98,8 @@ int kernel_facts_of(const struct kernel *kernel, int pidfd, struct term_set *fac
 void kernel_find_connections(struct kernel *kernel);
 
 /**
- * One pass over all tasks, in two walks where stretches are measured. `judge`: processes that are not watched yet are judged too, which is needed once after the
- * watches have changed.
+ * One pass over all tasks; see walk.h. `judge`: processes that are not watched yet are judged too, which is needed once after
+ * the watches have changed.
  */
 int kernel_sample(struct kernel *kernel, const struct sample_request *request, bool judge,
 		  kernel_sample_handler handler, void *context);

@@ -38,10 +38,11 @@ static bool any_due(const struct pass *pass)
 	return false;
 }
 
-static void add_sample(const struct task_record *record, void *context)
+static void add_sample(struct task_record *record, void *context)
 {
 	const struct pass *pass = context;
 
+	dispatch_settle(pass->dispatch, record);
 	for (size_t i = 0; i < dispatch_feed_count(pass->dispatch); i++) {
 		struct feed *feed = dispatch_feed(pass->dispatch, i);
 		const struct feed_spec *spec = feed_spec(feed);

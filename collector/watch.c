@@ -47,7 +47,7 @@ static bool same_spec(const struct watch_spec *a, const struct watch_spec *b)
 	       memcmp(a->pids, b->pids, a->pid_count * sizeof(a->pids[0])) == 0;
 }
 
-static void ignore_record(const struct task_record *record, void *context)
+static void ignore_record(struct task_record *record, void *context)
 {
 	(void)record;
 	(void)context;

@@ -143,11 +143,17 @@ struct task_record {
 	u64 cgroup_id;     /* cgroup v2: inode number of its directory */
 	u64 present;       /* bit per metric: value[] holds a measured value */
 	u64 facts[2];      /* struct term_set: terms that hold for its process */
+	/*
+	 * Of a thread, in ns: what task_utime_jiffies and task_stime_jiffies are to add up to, and what the kernel has last
+	 * shown of them. These two are in ns of ticks then, and on-CPU and off-CPU time may go back: see collector/settle.h.
+	 */
+	u64 kept_runtime_ns, shown_utime_ns, shown_stime_ns;
 	u32 tid;
 	u32 tgid;
 	u32 ppid;
 	u32 uid;                            /* real user id */
 	u32 exit_status;                    /* as wait(2) gives it; with RECORD_END */
+	u32 pad;
 	char comm[TASK_COMM_BYTES];         /* of the task itself */
 	char process_comm[TASK_COMM_BYTES]; /* of the main thread */
 	u64 value[METRIC_TOTAL];
@@ -451,6 +457,33 @@ struct sample_request {
 	u64 processes; /* watches that want process records */
 	u64 threads;   /* watches that want thread records */
 	u64 limits;    /* compare every process with the limits of rules */
-	u64 prepare;   /* emit nothing, but note stretches that are open; see stretch.bpf.h */
+	u64 prepare;   /* iter/task: emit nothing, but note stretches that are open; see stretch.bpf.h */
+};
+
+/* A pass with task iterators goes on in parts; see sample.bpf.c and collector/walk.c. */
+enum {
+	PASS_RECORDS = 512, /* some 0.2 ms */
+	PASS_PROCESSES = 1024,
+	PASS_VISITS = 4096,
+};
+
+/** A process, or a thread: not another one that has got its number. */
+struct listed_process {
+	u64 start_time_ns;
+	u32 tgid; /* its number */
+	u32 pad;
+};
+
+struct pass_state {
+	struct listed_process behind; /* list the processes behind this one; tgid 0: all */
+	struct listed_process thread; /* go on behind this thread of process `at`; tgid 0: begin with it */
+	u32 listed;                   /* processes in the list, which is a part of those selected */
+	u32 list_complete;            /* there are no others behind it */
+	u32 at;                       /* which one of the list to sample */
+	u32 thread_gone;              /* `thread` does not exist any more: name an earlier one */
+	u32 records;                  /* that have been found */
+	u32 visited;                  /* threads so far; the collector begins with 0 */
+	u32 pad;
+	u32 full;                     /* there was no room for more of process `at` */
 };
 #endif

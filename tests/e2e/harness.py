@@ -7,6 +7,7 @@ synchronise: `wait_until` polls a condition, and its time limit only bounds a te
 
 TASKMON_BUILD  the directory of the programs (default: build/ of this tree). Programs with sanitizers, build/asan, are
                asked to end rather than killed, so that leaks are found, and a report of one fails its test
+TASKMON_WALK   handed to the collector: "iter" makes its passes go the way of old kernels (collector/walk.h)
 TASKMON_SLOW   factor on all time limits, for emulated machines (default 1)
 TASKMON_GUEST  set in a machine that is there for these tests only
 """
@@ -202,7 +203,8 @@ class Process:
         with open(self.out_path, "wb") as out, open(self.err_path, "wb") as err:
             self.popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=stdout or out, stderr=stderr or err, cwd=cwd or self.dir,
                                           user=user, group=user, extra_groups=list(groups), start_new_session=True, preexec_fn=preexec,
-                                          env={**(env or {"PATH": "/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin", "HOME": self.dir}), **SANITIZER_OPTIONS})
+                                          env={**(env or {"PATH": "/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin", "HOME": self.dir}), **SANITIZER_OPTIONS,
+                                               **{k: v for k, v in os.environ.items() if k == "TASKMON_WALK"}})
         self.pid = self.popen.pid
 
     @property

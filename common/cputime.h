@@ -2,15 +2,16 @@
 /*
  * User and system time as /proc gives them. What the kernel counts are ticks that happened to hit user or system
  * mode; it scales them so that they add up to the precise run time and never go back: cputime_adjust(),
- * kernel/sched/cputime.c. The same is done here, with a memory of our own, since the kernel's cannot be written.
+ * kernel/sched/cputime.c. The same is done here, with a memory of our own, since the kernel's cannot be written: for
+ * processes on the kernel side, for threads in the collector.
  */
-#ifndef TASKMON_CPUTIME_BPF_H
-#define TASKMON_CPUTIME_BPF_H
+#ifndef TASKMON_CPUTIME_H
+#define TASKMON_CPUTIME_H
 
-#include "kernel_types.h"
+#include "record.h"
 
 /* a * b / c for a <= c without 128-bit arithmetic: the relative error is below 2^-31. */
-static __always_inline u64 scale(u64 a, u64 b, u64 c)
+static inline __attribute__((always_inline)) u64 scale(u64 a, u64 b, u64 c)
 {
 	u64 widest = b > c ? b : c;
 	u32 shift = 0;
@@ -26,7 +27,7 @@ static __always_inline u64 scale(u64 a, u64 b, u64 c)
 }
 
 /** `utime` and `stime` in ns of ticks, `runtime` in precise ns; the result replaces *prev_utime and *prev_stime. */
-static __always_inline void adjust_cputime(u64 utime, u64 stime, u64 runtime, u64 *prev_utime, u64 *prev_stime)
+static inline __attribute__((always_inline)) void adjust_cputime(u64 utime, u64 stime, u64 runtime, u64 *prev_utime, u64 *prev_stime)
 {
 	if (*prev_utime + *prev_stime >= runtime)
 		return;

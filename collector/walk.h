@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One pass over all tasks, in the way that this kernel offers: programs that walk by themselves (6.2 to 6.x), or iter/task, which
+ * costs up to twice as much; see bpf/sample.bpf.c. For tests, TASKMON_WALK in the environment takes one in any case: iter or quick.
+ */
+#ifndef TASKMON_WALK_H
+#define TASKMON_WALK_H
+
+#include <stdbool.h>
+
+#include "kernel.h"
+
+struct taskmon_bpf;
+struct btf;
+struct walk;
+
+/** Can programs walk by themselves in this kernel? */
+bool walk_is_quick(const struct btf *kernel);
+/** Which programs an object that is not loaded yet shall have. */
+void walk_choose(struct taskmon_bpf *bpf, bool quick);
+
+/** For a loaded object, which must live longer. NULL, and errno, if it cannot be. */
+struct walk *walk_new(struct taskmon_bpf *bpf);
+void walk_free(struct walk *walk);
+
+/** Hand a record of each task that `request` is about to `handler`, which may change it; a negative errno. */
+int walk_tasks(struct walk *walk, const struct sample_request *request, kernel_sample_handler handler, void *context);
+
+/** Run an iterator that writes nothing; a negative link is none. */
+void walk_run_iterator(struct walk *walk, int link);
+
+#endif
