@@ -71,7 +71,7 @@ class Config(WithFile):
                 out = self.out_dir()
                 path = self.file(seed.replace('"snoop_cpu": "None"', f'"snoop_cpu": "{word}"'))
                 self.report("-c", path, "-i", "0.2", "--", program("burn"), "0.5", csv=False, cwd=out)
-                self.assertEqual(sorted(os.listdir(out)), ["cpu.csv", "event.csv", "net.csv"])
+                self.assertEqual(sorted(os.listdir(out)), ["cpu.csv", "event.csv", "net.csv", "tmp.csv"])
                 rows = read_csv(os.path.join(out, "cpu.csv"))
                 self.assertEqual(list(rows[0]), ["Ticks", "PID", "COMM", "ON CPU", "OFF CPU", "CPU%", "TID"])
                 self.assertEqual([r["Ticks"] == "END" for r in rows], [False] * (len(rows) - 1) + [True])
