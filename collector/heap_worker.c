@@ -23,7 +23,7 @@
 
 #define SUBSYSTEM "heap"
 
-enum { EVENTS = 16, MAPPED_MS = 20, READY_FIRST = 2 };
+enum { EVENTS = 16, MAPPED_MS = 20, READY_FIRST = 2, TURN_MS = 100, ANSWER_MS = 2000 };
 #define NS_PER_MS 1000000ULL
 
 /* A process that is probed. */
@@ -46,6 +46,7 @@ struct heap_worker {
 	struct heap_orders *orders;
 	int epoll_fd;
 	struct ring_buffer *notices;
+	u64 turn_ends_ns; /* then other things than notices are looked at */
 	struct heap_slots *slots;
 	struct heap_programs programs;
 	bool loaded;
@@ -233,14 +234,10 @@ static void on_exec(struct heap_worker *worker, struct probed *process)
 	update(worker, process);
 }
 
-static int on_notice(void *context, void *data, size_t size)
+static void serve_notice(struct heap_worker *worker, const struct heap_notice *notice)
 {
-	struct heap_worker *worker = context;
-	const struct heap_notice *notice = data;
 	struct probed *process;
 
-	if (size < sizeof(*notice))
-		return 0;
 	adopt(worker);
 	if (notice->type == HEAP_WANTED) {
 		heap_slots_taken(worker->slots, notice->slot);
@@ -248,11 +245,11 @@ static int on_notice(void *context, void *data, size_t size)
 			on_wanted(worker, notice);
 		else
 			refuse(worker, notice);
-		return 0;
+		return;
 	}
 	process = find(worker, (pid_t)notice->tgid, notice->start_time_ns);
 	if (!process || notice->era != worker->era)
-		return 0;
+		return;
 	if (notice->type == HEAP_UNWANTED)
 		on_unwanted(worker, process);
 	else if (notice->type == HEAP_MOVED || notice->type == HEAP_LEFT)
@@ -261,7 +258,22 @@ static int on_notice(void *context, void *data, size_t size)
 		process->mapped = true;
 	else
 		on_exec(worker, process);
-	return 0;
+}
+
+static int on_notice(void *context, void *data, size_t size)
+{
+	struct heap_worker *worker = context;
+
+	if (size >= sizeof(struct heap_notice))
+		serve_notice(worker, data);
+	return clock_boot_ns() < worker->turn_ends_ns ? 0 : -ECANCELED; /* this one has been taken */
+}
+
+/* Where processes come and go faster than they can be probed, there is always one more notice. */
+static void take_notices(struct heap_worker *worker, u64 for_ms)
+{
+	worker->turn_ends_ns = clock_boot_ns() + for_ms * NS_PER_MS;
+	ring_buffer__consume(worker->notices);
 }
 
 /*
@@ -298,7 +310,7 @@ static bool obey(struct heap_worker *worker)
 	stop = orders->stop;
 	pthread_mutex_unlock(&orders->mutex);
 	adopt(worker);
-	ring_buffer__consume(worker->notices);
+	take_notices(worker, asked != orders->done && !stop ? ANSWER_MS : TURN_MS); /* who asks waits for those there are */
 	/* what is launched now may create processes at once */
 	while (worker->loaded && heap_slots_ready(worker->slots) < READY_FIRST && heap_slots_step(worker->slots))
 		;
@@ -333,7 +345,7 @@ static void *work(void *context)
 		for (int i = 0; i < count; i++)
 			if (!events[i].data.ptr)
 				go_on = obey(worker); /* notices may have come because of the orders */
-		ring_buffer__consume(worker->notices);
+		take_notices(worker, TURN_MS);
 	}
 	return NULL;
 }
