@@ -101,7 +101,7 @@ class Lists(RuleTest):
         client.send(wire.explain(9, mine.pid) * 200)
         self.assertEqual({client.receive()[0] for _ in range(20)}, {wire.EXPLAINED})
         while (got := client.receive())[0] != wire.ERROR:
-            client.send(wire.explain(9, mine.pid) * 200)
+            client.send(wire.explain(9, mine.pid) * 20)
         self.assertEqual(got[1][1], [wire.LIMIT])
         while not client.closed:
             client.send(wire.explain(9, mine.pid) * 1000)
@@ -218,7 +218,7 @@ class Configuration(Test):
         Asked for by root, whose requests are never made to wait."""
         self.server = self.collector(config={"rules": {f"r{i}": {"comm": f"rule-{i}"} for i in range(65)}})
         target = self.workload(named("rule-0"), "-c", IDLE)
-        first = self.reporter("-i", "0.2", "-m", "task", "-r", "r0")  # a subscription of another interval, but the same watch
+        first = self.reporter("-i", "0.2", "-m", "task", "-r", "r0", user=ROOT)  # a subscription of another interval, but the same watch
         self.until(lambda: first.task(tgid=target.pid), "a row")
         clients, feeds = [], {}
         for i in range(64):
@@ -237,7 +237,7 @@ class Configuration(Test):
             error = extra.receive_until(wire.ERROR)
             self.assertEqual((error[1], error[3]), ([wire.LIMIT], [100]))
             self.assertIn(b"64 watches", error[2][0])
-        refused = self.report("-i", "0.2", "-m", "task", "-r", "r64", csv=False, status=1)
+        refused = self.report("-i", "0.2", "-m", "task", "-r", "r64", csv=False, status=1, user=ROOT)
         self.assertOneLine(refused.stderr, "64 watches")
         # one that exists already is shared, even now
         extra.send(wire.subscribe(101, rules=["r63"], interval_ns=NS // 2))
