@@ -248,8 +248,6 @@ static int judge_event(struct pipeline *pipeline, const struct event *event, boo
 		return 0;
 	}
 	*selected = select_process(pipeline->select, event->comm, event->uid);
-	if (pipeline->select->cgroup_count) /* no event tells it: as its last row was */
-		*selected = *selected && processes_selected(pipeline->processes, event->tgid);
 	if (event->started && pipeline->follows_children && pipeline->knows_processes) {
 		int err = processes_started(pipeline->processes, event->tgid, event->time_ns, *selected);
 
