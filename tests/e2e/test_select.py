@@ -60,13 +60,13 @@ class Patterns(SelectTest):
         os.chmod(os.path.dirname(fifo), 0o755)
         os.chmod(fifo, 0o666)
         script = f"read x < {fifo}; exec {named('sel-after')} -c 'read x < {fifo}; exec sleep 1000'"
-        changes, other = self.shell("sel-before", script=script), self.shell("sel-other")
+        changes, other, first = self.shell("sel-before", script=script), self.shell("sel-other"), self.shell("sel-xx")
         reporter = self.reporter("-i", "0.1", "-m", "cpu,task", "--metrics", "task_state", "--regex", "^sel-(after|x+)$", "-a")
-        self.until(lambda: MORE in reporter.stderr, "it says so")
+        self.until(lambda: MORE in reporter.stderr and reporter.task(tgid=first.pid), "it says so, and watches")
         for name in (b"sel-after", b"sleep"):
             with open(fifo, "w", encoding="ascii") as f:
                 f.write("go\n")
-            self.until(lambda: Stat(changes.pid).comm == name, name)
+            self.until(lambda: Stat(changes.pid).comm == name, lambda: f"{name}, now {Stat(changes.pid).comm}; {changes.stderr}")
             if name == b"sel-after":
                 self.until(lambda: reporter.task(tgid=changes.pid), "a row")
                 listed = self.report("--list", "tasks", "--regex", "^sel-(after|x+)$", csv=False).stdout
@@ -76,8 +76,7 @@ class Patterns(SelectTest):
                 self.until(lambda: len(reporter.events(event="exec", tgid=changes.pid)) == 2, "both changes")
         reporter.kill(signal.SIGINT)
         reporter.wait()
-        self.assertEqual({r["comm"] for r in reporter.task()}, {"sel-after"})
-        self.assertEqual({r["tgid"] for r in reporter.task()}, {changes.pid})
+        self.assertEqual({(r["comm"], r["tgid"]) for r in reporter.task()}, {("sel-after", changes.pid), ("sel-xx", first.pid)})
 
     def test_a_threshold_about_a_rule(self):
         """Of two that are alike, the one that the rule selects has the alarm: with --all, which names no rule."""
