@@ -4,7 +4,7 @@ test_storm.py and tests/bench/storm."""
 import os
 import time
 
-from harness import Stat, keyed, program
+from harness import Stat, cpu_clock_ns, keyed, program
 
 NAME = f"storm-{os.getpid()}"  # nobody else's
 RULES = {"server": {"comm": NAME}}
@@ -79,7 +79,7 @@ class Storm:
         test, until = self.test, self.test.until
         self.round()
         until(self.all_is_told, "the first round is told")
-        rss = self.rss()
+        rss, threads = self.rss(), Stat(self.collector.pid).threads
         began = time.monotonic()
         while time.monotonic() - began < seconds:
             self.round()
@@ -106,12 +106,13 @@ class Storm:
         test.assertEqual({r["tgid"] for r in self.of_server.task()}, {self.server.pid})
         test.assertEqual(row["task_syscr_count"], want)
         test.assertEqual(row["task_rchar_bytes"] - self.first["task_rchar_bytes"], self.rounds * WAVES * THREADS * READS * 101)
-        test.assertNear(row["task_on_cpu_ns"], self.server.facts()["cpu_ns"], 5_000_000)
+        test.assertGreaterEqual(row["task_on_cpu_ns"], self.server.facts()["cpu_ns"])
+        test.assertNear(row["task_on_cpu_ns"], cpu_clock_ns(self.server.pid), 1_000_000)  # it sleeps
         skipped = self.of_server.losses().get("skipped", 0)
         test.assertBetween(self.server.facts()["threads"] - skipped, row["task_thread_create_count"] - self.first["task_thread_create_count"],
                            self.server.facts()["threads"])
         after = self.rss()
         test.assertLess(after - rss, 2048, "KiB that the collector has grown by")
-        test.assertEqual(Stat(self.collector.pid).threads, 1)
+        test.assertEqual(Stat(self.collector.pid).threads, threads)
         return {"processes": self.made, "per_s": self.made * 1e9 / self.storm_ns, "events": events, "losses": losses, "rss_before_kib": rss,
                 "rss_after_kib": after}
