@@ -59,7 +59,8 @@ class Patterns(SelectTest):
         os.mkfifo(fifo)
         os.chmod(os.path.dirname(fifo), 0o755)
         os.chmod(fifo, 0o666)
-        script = f"read x < {fifo}; exec {named('sel-after')} -c 'read x < {fifo}; exec sleep 1000'"
+        wait = f"until read x < {fifo}; do :; done"  # a writer that has not closed yet makes the next read find an end
+        script = f"{wait}; exec {named('sel-after')} -c '{wait}; exec sleep 1000'"
         changes, other, first = self.shell("sel-before", script=script), self.shell("sel-other"), self.shell("sel-xx")
         reporter = self.reporter("-i", "0.1", "-m", "cpu,task", "--metrics", "task_state", "--regex", "^sel-(after|x+)$", "-a")
         self.until(lambda: MORE in reporter.stderr and reporter.task(tgid=first.pid), "it says so, and watches")
