@@ -318,10 +318,8 @@ static int free_bit(struct watches *watches)
 {
 	for (int pass = 0; pass < 2; pass++) {
 		for (int i = 0; i < WATCH_MAX; i++)
-			if (!watches->watch[i].spec && !(watches->stale >> i & 1)) {
-				kernel_drain(watches->kernel); /* what was said of the bit before is nobody's */
+			if (!watches->watch[i].spec && !(watches->stale >> i & 1))
 				return i;
-			}
 		if (watches_judge(watches, NULL, NULL, NULL))
 			break;
 	}
