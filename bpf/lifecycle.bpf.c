@@ -355,6 +355,9 @@ static __always_inline void handle_exit(struct task_struct *task)
 	u64 watches;
 
 	if (!state) {
+		thread = bpf_task_storage_get(&threads, task, NULL, 0);
+		if (thread)
+			thread->ended = 1; /* for watches that there were */
 		forget_charge(thread_key(task));
 		if (leader->signal->live.counter == 0)
 			forget_charge(process_key(leader));

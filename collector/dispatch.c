@@ -349,10 +349,11 @@ static void route_end(struct dispatch *dispatch, const struct task_record *as_wr
 
 	settle_end(dispatch->settler, record);
 	for (size_t i = 0; i < dispatch->feed_count; i++) {
-		const struct feed_spec *spec = feed_spec(dispatch->feeds[i]);
+		struct feed *feed = dispatch->feeds[i];
 
-		if (record->watches >> spec->watch & 1 && spec->threads == !!(record->flags & RECORD_THREAD))
-			feed_add_end(dispatch->feeds[i], record);
+		if (feed_wants(feed, record->watches, record->time_ns) &&
+		    feed_spec(feed)->threads == !!(record->flags & RECORD_THREAD))
+			feed_add_end(feed, record);
 	}
 	if (!(record->flags & RECORD_THREAD))
 		smaps_forget(dispatch->smaps, record);
@@ -370,12 +371,14 @@ static void route_event(struct dispatch *dispatch, const struct task_event *even
 		is_new = true;
 	}
 	for (size_t i = 0; i < dispatch->feed_count; i++) {
-		const struct feed_spec *spec = feed_spec(dispatch->feeds[i]);
+		struct feed *feed = dispatch->feeds[i];
 
-		if (event->watches >> spec->watch & 1 && (spec->threads || !(event->flags & RECORD_THREAD)))
-			feed_add_event(dispatch->feeds[i], event);
-		if (event->watches >> spec->watch & 1 && is_new)
-			follow_with_probes(dispatch, dispatch->feeds[i], event->tgid);
+		if (!feed_wants(feed, event->watches, event->time_ns))
+			continue;
+		if (feed_spec(feed)->threads || !(event->flags & RECORD_THREAD))
+			feed_add_event(feed, event);
+		if (is_new)
+			follow_with_probes(dispatch, feed, event->tgid);
 	}
 	if (event->type == RECORD_EXEC)
 		smaps_restart(dispatch->smaps, event);
@@ -386,7 +389,9 @@ static void route_hit(struct dispatch *dispatch, const struct probe_hit *hit, si
 	for (size_t i = 0; i < dispatch->feed_count; i++) {
 		const struct feed_spec *spec = feed_spec(dispatch->feeds[i]);
 
-		for (size_t n = 0; hit->watches >> spec->watch & 1 && n < spec->probe_count; n++)
+		if (!feed_wants(dispatch->feeds[i], hit->watches, hit->time_ns))
+			continue;
+		for (size_t n = 0; n < spec->probe_count; n++)
 			if (spec->probes[n].slot == hit->slot)
 				feed_add_hit(dispatch->feeds[i], hit, size, spec->probes[n].number,
 					     probes_declaration(dispatch->probes, hit->slot));

@@ -27,6 +27,7 @@ struct event_slot {
 struct feed {
 	uint32_t id;
 	struct feed_spec spec;
+	u64 began_ns;
 	struct cgroups *cgroups;
 	struct watches *watches;
 	struct session **subscribers;
@@ -63,6 +64,7 @@ struct feed *feed_new(uint32_t id, const struct feed_spec *spec, struct watches 
 		return NULL;
 	feed->id = id;
 	feed->spec = *spec;
+	feed->began_ns = clock_boot_ns();
 	feed->cgroups = cgroups;
 	feed->watches = watches;
 	feed->streams = streams;
@@ -102,6 +104,11 @@ void feed_free(struct feed *feed)
 	free(feed->event_list);
 	free(feed->subscribers);
 	free(feed);
+}
+
+bool feed_wants(const struct feed *feed, u64 watches, u64 time_ns)
+{
+	return watches >> feed->spec.watch & 1 && time_ns >= feed->began_ns;
 }
 
 uint32_t feed_id(const struct feed *feed)

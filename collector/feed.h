@@ -45,6 +45,12 @@ struct feed *feed_new(uint32_t id, const struct feed_spec *spec, struct watches 
 		      struct smaps *smaps, struct streams *streams);
 void feed_free(struct feed *feed);
 
+/**
+ * Is a record of this moment (CLOCK_BOOTTIME) for a feed of these watches? One that was written before the feed began is not: its
+ * watch's bit may have been another one's.
+ */
+bool feed_wants(const struct feed *feed, u64 watches, u64 time_ns);
+
 uint32_t feed_id(const struct feed *feed);
 const struct feed_spec *feed_spec(const struct feed *feed);
 

@@ -59,7 +59,7 @@ static void add_syscall(const struct syscall_record *record, void *context)
 	const struct streams *streams = context;
 
 	for (size_t i = 0; i < streams->feed_count; i++)
-		if (record->watches >> feed_spec(streams->feeds[i])->watch & 1)
+		if (feed_wants(streams->feeds[i], record->watches, record->time_ns))
 			feed_add_syscall(streams->feeds[i], record);
 }
 

@@ -3,6 +3,7 @@
 import os
 import signal
 
+import wire
 from harness import ALICE, BOB, NS, SLOW, SharedCollector, Test, json_losses, wall_ns
 
 
@@ -132,6 +133,30 @@ class Three(Test):
         self.assertEqual(got + losses["queue_samples"], want, losses)
         self.assertEqual(len([r for r in stopped.task() if r.end]) + losses.get("queue_ended", 0), self.THREADS)
         self.assertEqual(len(stopped.events(event="exit")) + losses.get("queue_events", 0), len(twin.events(event="exit")))
+
+
+class Inheritance(Test):
+    """A selection ends, and the next one gets its place: what was of the first one is not told to the second."""
+
+    def test_threads_that_end_later(self):
+        """The first one's threads are still known to the kernel side, but to nobody else."""
+        self.service = self.collector()
+        target, other = self.workload("sleepers", "7"), self.workload("sleepers", "1")
+        target.fact("ready"), other.fact("ready")
+        first, second = (wire.Client(self.service.socket, timeout=30 * SLOW) for _ in range(2))
+        self.addCleanup(first.close), self.addCleanup(second.close)
+        metric = first.metric_ids()["task_state"]
+        second.greet()
+        first.send(wire.subscribe(pids=[target.pid], metrics=[metric], threads=True, events=True))
+        self.assertIsNotNone(first.receive_until(wire.SAMPLES))
+        first.close()
+        self.until(lambda: not self.service.event_links(), "the first one's place is free")
+        second.send(wire.subscribe(pids=[other.pid], metrics=[metric], threads=True, events=True))
+        self.assertIsNotNone(second.receive_until(wire.SAMPLES))
+        target.end()
+        for _ in range(5):
+            while (got := second.receive())[0] != wire.SAMPLES:
+                self.fail(f"told to a stranger: {got}")
 
 
 class Losses(Test):

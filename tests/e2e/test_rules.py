@@ -173,8 +173,7 @@ class Combined(RuleTest):
         reporter = self.keep(self.reporter("-i", "0.2", "--metrics", "task_state", "-r", "kernel", user=0))
         self.until(lambda: len({r["tgid"] for r in reporter.task()}) > 2, "rows")
         self.assertEqual(reporter.task(tgid=fake.pid), [])
-        # (the end of a task of an earlier watch can still be told to one that got its bit)
-        for row in [r for r in reporter.task() if r["rules"] or not r.end]:
+        for row in reporter.task():
             self.assertTrue(row["comm"].startswith(("kswapd", "ksoftirqd/", "kworker/")), row)
         running = {int(p) for p in filter(str.isdigit, os.listdir("/proc")) if self.comm(p).startswith((b"kswapd", b"ksoftirqd/"))}
         self.until(lambda: running - {fake.pid} <= {r["tgid"] for r in reporter.task()}, "all of them")

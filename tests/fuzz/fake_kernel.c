@@ -38,7 +38,7 @@ static void make_record(struct task_record *record, u32 type, u32 tgid, u32 tid)
 	record->flags = tid != tgid ? RECORD_THREAD : 0;
 	record->watches = settings.used & (next() | next());
 	record->folds = settings.windows & next();
-	record->time_ns = next() >> 20;
+	record->time_ns = next() >> 2; /* mostly after the feed began */
 	record->start_time_ns = tgid;
 	record->tgid = tgid;
 	record->tid = tid;
