@@ -17,7 +17,7 @@ struct reading {
 	struct session *session;
 	const Taskmon__Subscribe *subscribe;
 	struct feed_spec *spec;
-	int fds[SESSION_FILES_MAX];
+	int fds[PASSED_FILES_MAX];
 	size_t fd_count;
 };
 
@@ -47,7 +47,7 @@ static int take_files(struct reading *reading)
 	size_t needed = 0;
 
 	for (size_t i = 0; i < subscribe->n_probes; i++) {
-		if (subscribe->probes[i]->file >= SESSION_FILES_MAX)
+		if (subscribe->probes[i]->file >= PASSED_FILES_MAX)
 			return refuse(reading, subscribe->probes[i], TASKMON__ERROR__CODE__LIMIT,
 				      "too many files (at most 8)");
 		if (subscribe->probes[i]->file >= needed)
