@@ -172,7 +172,7 @@ REPORTER_BUT_MAIN := $(FAKES) $(filter-out reporter/main.c,$(wildcard reporter/*
 $(B)/fuzz/fuzz_report_frames: $(REPORTER_BUT_MAIN)
 $(B)/fuzz/fuzz_report_options: $(REPORTER_BUT_MAIN)
 # The collector, too, but for what needs a kernel: public functions of these files do nothing, unless fake_kernel.c has them.
-FUZZ_LEFT_OUT := $(wildcard $(addprefix collector/,doctor.c heap*.c hooks.c kernel.c main.c notify.c options.c privilege.c probe.c \
+FUZZ_LEFT_OUT := $(wildcard $(addprefix collector/,doctor.c heap*.c hooks.c kernel*.c main.c notify.c options.c privilege.c probe.c \
 	probe_hooks.c smaps.c uprobe*.c))
 $(B)/fuzz/stubs.c: $(FUZZ_LEFT_OUT:%.c=$(B)/%.o) Makefile
 	@mkdir -p $(@D)
