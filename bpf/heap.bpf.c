@@ -6,6 +6,7 @@
  * knows its address, so threads cannot come in between.
  */
 #include "heap.bpf.h"
+#include "preempt.bpf.h"
 
 #include <bpf/bpf_tracing.h>
 
@@ -150,8 +151,7 @@ static __always_inline void free_block(struct process_heap *heap, struct heap_th
 		add_to_sums(heap, thread, -size, -1);
 }
 
-SEC("uprobe")
-int on_heap_call(struct pt_regs *regs)
+static __noinline int handle_call(struct pt_regs *regs)
 {
 	u64 cookie = bpf_get_attach_cookie(regs), address = regs->di, stack = regs->sp;
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -179,6 +179,13 @@ int on_heap_call(struct pt_regs *regs)
 	return 0;
 }
 
+SEC("uprobe")
+int on_heap_call(struct pt_regs *regs)
+{
+	WITHOUT_PREEMPTION(handle_call(regs));
+	return 0;
+}
+
 /* One change of the sums for each call, or a sample could fall in between. */
 static __always_inline void settle(struct process_heap *heap, struct heap_thread *thread, u64 address)
 {
@@ -197,8 +204,7 @@ static __always_inline void settle(struct process_heap *heap, struct heap_thread
 		add_to_sums(heap, thread, size, times);
 }
 
-SEC("uretprobe")
-int on_heap_return(struct pt_regs *regs)
+static __noinline int handle_return(struct pt_regs *regs)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct process_heap *heap = heap_hit(task, bpf_get_attach_cookie(regs));
@@ -220,5 +226,12 @@ int on_heap_return(struct pt_regs *regs)
 		return 0;
 	__sync_fetch_and_add(&heap->alloc_count, 1);
 	__sync_fetch_and_add(&heap->alloc_bytes, thread->size);
+	return 0;
+}
+
+SEC("uretprobe")
+int on_heap_return(struct pt_regs *regs)
+{
+	WITHOUT_PREEMPTION(handle_return(regs));
 	return 0;
 }

@@ -63,7 +63,8 @@ class Watching:
         return process
 
     def expect(self, reporter, pid, figures, what):
-        self.until(lambda: self.heap(reporter, pid) == figures, lambda: f"{what}: {self.heap(reporter, pid)} is {figures}")
+        self.until(lambda: self.heap(reporter, pid) == figures,
+                   lambda: f"{what}: {self.heap(reporter, pid)} is {figures}; {self.lines(reporter, type='loss')}")
 
     def checkpoint(self, reporter, process, number, base=None, prefix="", pid=None, facts=None):
         """One more round: the same in the ledger and in the figures, but for a constant `base`."""
@@ -104,6 +105,15 @@ class Allocators(Shared):
         self.assertEqual(reporter.wait(), 0, reporter.stderr)
         self.assertEqual({f: reporter.json(type="end")[0][f] for f in FIGURES}, self.ledger(process.facts()))
         self.assertEqual(reporter.json(type="loss"), [])
+
+    def test_threads_that_take_turns(self):
+        """Many rounds of more threads than CPUs: wherever one thread is preempted, the next one goes on in the same functions."""
+        process = self.blocks(THREADS)
+        reporter = self.watch("-p", str(process.pid), pid=process.pid)
+        for number in range(1, 42):
+            process.step("round", number)
+        self.checkpoint(reporter, process, 42)
+        self.assertEqual(self.lines(reporter, type="loss"), [])
 
     @needs_file(workload_file("blocks-static"), "needs a static libc")
     def test_static(self):
