@@ -11,6 +11,7 @@
 #include "memory.bpf.h"
 #include "runtime.bpf.h"
 #include "stretch.bpf.h"
+#include "typed.bpf.h"
 #include "watch.bpf.h"
 
 #define HAS_RUN_DELAY bpf_core_field_exists(struct sched_info, run_delay)
@@ -77,18 +78,6 @@
 			(walk)->files = READ(task, files);                                   \
 	} while (0)
 
-/*
- * Since 6.2. Gives an address a type, so that its fields are read at the cost of a load. Only for the object that asks
- * for it: bpftool 7.1 cannot link a kernel function that two objects use.
- */
-#ifdef FILL_WITH_TYPED_WALK
-extern void *bpf_rdonly_cast(const void *object, u32 btf_id) __ksym __weak;
-#define HAS_TYPED_WALK bpf_rdonly_cast
-#else
-#define bpf_rdonly_cast(object, btf_id) NULL
-#define HAS_TYPED_WALK false
-#endif
-
 struct thread_step {
 	struct thread_walk *walk; /* too large for the stack */
 };
@@ -104,14 +93,15 @@ static long add_thread(u32 index, struct thread_step *step)
 		return 1;
 	task = (void *)node - bpf_core_field_offset(struct task_struct, thread_node);
 	is_leader = task == walk->leader;
-	if (HAS_TYPED_WALK) {
-		struct task_struct *typed = bpf_rdonly_cast(task, bpf_core_type_id_kernel(struct task_struct));
+	if (HAS_TYPES) {
+		struct task_struct *typed = TYPED(task_struct, task);
 
 		ADD_THREAD(walk, typed, is_leader, READ_DIRECT);
+		walk->next = typed->thread_node.next;
 	} else {
 		ADD_THREAD(walk, task, is_leader, READ_CHECKED);
+		walk->next = BPF_CORE_READ(node, next);
 	}
-	walk->next = BPF_CORE_READ(node, next);
 	return 0;
 }
 
@@ -146,7 +136,7 @@ static __always_inline bool sum_once(struct thread_walk *walk, struct process_st
 	__builtin_memset(&walk->sum, 0, sizeof(walk->sum));
 	walk->leader = leader;
 	walk->head = head;
-	walk->next = BPF_CORE_READ(head, next);
+	walk->next = signal->thread_head.next;
 	walk->cached_pages = 0;
 	walk->skip_leader = state->main_thread_ended;
 	add_dead_threads(&walk->sum, state, signal);
@@ -167,15 +157,18 @@ static __always_inline u64 state_letter(struct task_struct *task)
 {
 	const u64 letters = 0x505a587454445352ULL; /* "RSDTtXZP", first letter lowest */
 	u32 state = task->__state, reported = (state | task->exit_state) & TASK_REPORT;
-	u32 index = 0;
 
 	if ((state & TASK_IDLE) == TASK_IDLE)
 		return 'I';
 	if (state & (TASK_RTLOCK_WAIT | TASK_FROZEN))
 		return 'D';
-	while (reported >> index && index < 7)
-		index++;
-	return letters >> (8 * index) & 0xff;
+	/* how many bits up to the highest that is set: without a loop, of which the verifier would follow every way out */
+	reported |= reported >> 1;
+	reported |= reported >> 2;
+	reported |= reported >> 4;
+	reported -= reported >> 1 & 0x55;
+	reported = (reported & 0x33) + (reported >> 2 & 0x33);
+	return letters >> (8 * ((reported + (reported >> 4)) & 0x7)) & 0xff;
 }
 
 #define SET(record, metric, measured) ((record)->value[M_##metric] = (measured))
@@ -238,7 +231,7 @@ static __always_inline void fill_memory(struct task_record *record, struct mm_st
 {
 	if (!mm)
 		return;
-	SET(record, task_vm_size, BPF_CORE_READ(mm, total_vm) * page_size);
+	SET(record, task_vm_size, read_vm_bytes(mm));
 	record->present |= METRIC_BIT(M_task_vm_size);
 	if (!(settings.metrics & METRIC_BIT(M_task_pm_size)))
 		return;
@@ -358,12 +351,14 @@ static __always_inline void settle_process(struct task_record *record, struct pr
 		if (record->value[M_task_on_cpu_ns] > limit)
 			record->value[M_task_on_cpu_ns] = limit;
 	}
+#pragma unroll /* half of them are none: that is known now, not when each process is looked at */
 	for (int id = 0; id < METRIC_TOTAL; id++) {
+		u64 value = record->value[id];
+
 		if (!((metric_counter_bits & ~METRICS_OF_HEAP) >> id & 1))
 			continue; /* a heap may have begun anew */
-		if (record->value[id] < state->last[id])
-			record->value[id] = state->last[id];
-		state->last[id] = record->value[id];
+		value = value < state->last[id] ? state->last[id] : value;
+		record->value[id] = state->last[id] = value;
 	}
 	state->time_ns = now;
 	state->threads_ended = ended;

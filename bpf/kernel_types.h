@@ -35,6 +35,15 @@ typedef struct {
 	s64 counter;
 } atomic_long_t;
 
+/* include/linux/refcount_types.h, include/linux/cpumask_types.h: see typed.bpf.h */
+struct refcount_struct {
+	atomic_t refs;
+};
+
+struct cpumask {
+	unsigned long bits[1];
+};
+
 typedef struct {
 	u32 val;
 } kuid_t;
@@ -261,6 +270,7 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct css_set *cgroups;
 	struct task_io_accounting ioac;
+	struct bpf_local_storage *bpf_storage; /* of all its task storages; CONFIG_BPF_SYSCALL */
 };
 
 #define PF_EXITING 0x00000004 /* include/linux/sched.h */

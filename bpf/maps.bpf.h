@@ -230,7 +230,7 @@ struct {
 	__uint(max_entries, 1 << 20);
 } lifecycle SEC(".maps") __weak;
 
-/* What a pass has found; the collector has it mapped. Not for iter/task. */
+/* What a part of a pass has found, and where; the collector has both mapped. Not for iter/task. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -247,7 +247,7 @@ struct {
 	__type(value, struct listed_process);
 } process_list SEC(".maps") __weak;
 
-/* Where the threads of the last pass were. */
+/* Where the tasks of the last pass were. */
 #define FETCH_TASKS 8
 #define FETCHES 4096
 struct fetch {
@@ -450,6 +450,7 @@ struct watch_settings settings __weak;
 struct rule_settings rules __weak;
 struct sample_request request __weak;
 struct pass_state pass __weak;
+struct pass_owner owner __weak;
 u64 lost[WATCH_MAX][LOSS_CAUSES] __weak;
 
 #endif

@@ -7,6 +7,8 @@
 #define TASKMON_MEMORY_BPF_H
 
 #include "maps.bpf.h"
+#include "runtime.bpf.h"
+#include "typed.bpf.h"
 
 #include <bpf/bpf_core_read.h>
 
@@ -28,12 +30,28 @@ static long add_rss_of_cpu(u32 cpu, struct rss_walk *walk)
 	if (cpu >= CPUS_MAX)
 		return 1;
 	offset = cpu_offset[cpu];
-	bpf_probe_read_kernel(&file, sizeof(file), (void *)walk->file + offset);
-	bpf_probe_read_kernel(&anon, sizeof(anon), (void *)walk->anon + offset);
-	bpf_probe_read_kernel(&shmem, sizeof(shmem), (void *)walk->shmem + offset);
+	if (HAS_TYPES) {
+		file = S32_AT((void *)walk->file + offset);
+		anon = S32_AT((void *)walk->anon + offset);
+		shmem = S32_AT((void *)walk->shmem + offset);
+	} else {
+		bpf_probe_read_kernel(&file, sizeof(file), (void *)walk->file + offset);
+		bpf_probe_read_kernel(&anon, sizeof(anon), (void *)walk->anon + offset);
+		bpf_probe_read_kernel(&shmem, sizeof(shmem), (void *)walk->shmem + offset);
+	}
 	walk->pages += file + anon + shmem;
 	return 0;
 }
+
+#define FIND_RSS(walk, mm, READ)                                                                    \
+	do {                                                                                        \
+		(walk)->pages = READ(mm, rss_stat[MM_FILEPAGES].count) +                            \
+				READ(mm, rss_stat[MM_ANONPAGES].count) +                            \
+				READ(mm, rss_stat[MM_SHMEMPAGES].count);                            \
+		(walk)->file = READ(mm, rss_stat[MM_FILEPAGES].counters);                           \
+		(walk)->anon = READ(mm, rss_stat[MM_ANONPAGES].counters);                           \
+		(walk)->shmem = READ(mm, rss_stat[MM_SHMEMPAGES].counters);                         \
+	} while (0)
 
 /**
  * Resident bytes. The common counters lack what is in parts of their own: one per CPU since 6.2, one per thread before
@@ -49,15 +67,18 @@ static __always_inline u64 read_rss_bytes(struct mm_struct *mm, s64 cached_pages
 			     BPF_CORE_READ(old, rss_stat.count[MM_ANONPAGES].counter) +
 			     BPF_CORE_READ(old, rss_stat.count[MM_SHMEMPAGES].counter);
 	} else {
-		walk.pages = BPF_CORE_READ(mm, rss_stat[MM_FILEPAGES].count) +
-			     BPF_CORE_READ(mm, rss_stat[MM_ANONPAGES].count) +
-			     BPF_CORE_READ(mm, rss_stat[MM_SHMEMPAGES].count);
-		walk.file = BPF_CORE_READ(mm, rss_stat[MM_FILEPAGES].counters);
-		walk.anon = BPF_CORE_READ(mm, rss_stat[MM_ANONPAGES].counters);
-		walk.shmem = BPF_CORE_READ(mm, rss_stat[MM_SHMEMPAGES].counters);
+		if (HAS_TYPES)
+			FIND_RSS(&walk, TYPED(mm_struct, mm), READ_DIRECT);
+		else
+			FIND_RSS(&walk, mm, READ_CHECKED);
 		bpf_loop(cpu_count, add_rss_of_cpu, &walk, 0);
 	}
 	return walk.pages > 0 ? (u64)walk.pages * page_size : 0;
+}
+
+static __always_inline u64 read_vm_bytes(struct mm_struct *mm)
+{
+	return (HAS_TYPES ? TYPED(mm_struct, mm)->total_vm : BPF_CORE_READ(mm, total_vm)) * page_size;
 }
 
 struct fd_walk {
@@ -69,7 +90,10 @@ static long count_fds_of_word(u32 index, struct fd_walk *walk)
 {
 	u64 bits = 0;
 
-	bpf_probe_read_kernel(&bits, sizeof(bits), walk->words + index);
+	if (HAS_TYPES)
+		bits = WORD_AT(walk->words + index);
+	else
+		bpf_probe_read_kernel(&bits, sizeof(bits), walk->words + index);
 	/* population count */
 	bits -= bits >> 1 & 0x5555555555555555ULL;
 	bits = (bits & 0x3333333333333333ULL) + (bits >> 2 & 0x3333333333333333ULL);
@@ -81,10 +105,19 @@ static long count_fds_of_word(u32 index, struct fd_walk *walk)
 /** Open file descriptors. */
 static __always_inline u64 read_fd_count(struct files_struct *files)
 {
-	struct fdtable *table = BPF_CORE_READ(files, fdt);
-	struct fd_walk walk = { .words = BPF_CORE_READ(table, open_fds) };
-	u32 words = BPF_CORE_READ(table, max_fds) / 64;
+	struct fdtable *table;
+	struct fd_walk walk = {};
+	u32 words;
 
+	if (HAS_TYPES) {
+		table = TYPED(fdtable, TYPED(files_struct, files)->fdt);
+		walk.words = table->open_fds;
+		words = table->max_fds / 64;
+	} else {
+		table = BPF_CORE_READ(files, fdt);
+		walk.words = BPF_CORE_READ(table, open_fds);
+		words = BPF_CORE_READ(table, max_fds) / 64;
+	}
 	bpf_loop(words < FD_WORDS_MAX ? words : FD_WORDS_MAX, count_fds_of_word, &walk, 0);
 	return walk.count;
 }

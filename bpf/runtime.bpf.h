@@ -25,16 +25,14 @@ const volatile u64 tick_ns __weak = 4000000;
 #define READ_DIRECT(task, field) ((task)->field)
 #define READ_CHECKED(task, field) BPF_CORE_READ(task, field)
 
+/* on_cpu is an int up to 6.18, a u8 in 7.x: read as wide as it is. */
+#define READ_DIRECT_ON_CPU(task) BPF_CORE_READ_BITFIELD(task, on_cpu)
+#define READ_CHECKED_ON_CPU(task) BPF_CORE_READ_BITFIELD_PROBED(task, on_cpu)
+
 /* How long a task waits for a CPU by now; `queued`: its sched_info.last_queued, 0 if it does not. */
 static __always_inline u64 wait_so_far(u64 queued, u64 now)
 {
 	return queued && clock_distance && now > clock_distance + queued ? now - clock_distance - queued : 0;
-}
-
-/* on_cpu is an int up to 6.18, a u8 in 7.x: read as wide as it is. */
-static __always_inline bool is_running(struct task_struct *task)
-{
-	return BPF_CORE_READ_BITFIELD_PROBED(task, on_cpu);
 }
 
 static __always_inline u64 lag_of(struct rq *rq, u64 started, u64 now)
@@ -54,7 +52,7 @@ static __always_inline u64 lag_of(struct rq *rq, u64 started, u64 now)
 	({                                                                                                     \
 		u64 runtime__ = READ(task, se.sum_exec_runtime);                                               \
                                                                                                                \
-		if (HAS_RUN_QUEUE && clock_distance && is_running(task)) {                                     \
+		if (HAS_RUN_QUEUE && clock_distance && READ##_ON_CPU(task)) {                                    \
 			u64 started__ = READ(task, se.exec_start);                                             \
                                                                                                                \
 			runtime__ += lag_of(BPF_CORE_READ(task, se.cfs_rq, rq), started__, now);               \

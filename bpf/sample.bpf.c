@@ -5,10 +5,9 @@
  * not. Where a program may look up tasks and give addresses a type (6.2), one goes through the lists of processes and threads
  * by itself, which costs half, and leaves the records in memory that the collector has mapped. Such a program may sleep, and
  * so must not use all maps that judging takes (LPM tries): the pass after a change of watches always goes the first way.
- * (The task iterator that programs have since 6.7 begins with the first process each time, and the verifier of 6.18 gives
- * up on a loop over it that fills records.)
+ * (The task iterator that programs have since 6.7 begins with the first process each time.)
  */
-#define FILL_WITH_TYPED_WALK /* it is run for every thread there is */
+#define WITH_TYPES /* it is run for every thread there is */
 #include "fill.bpf.h"
 
 #include <bpf/bpf_tracing.h>
@@ -48,41 +47,45 @@ static __always_inline bool crosses(const struct limit *limit, struct process_st
 	return limit->below ? value < limit->value : value > limit->value;
 }
 
-static __always_inline void compare_with_limit(struct process_state *state, struct task_record *record,
-					       struct term_set *facts, u32 index)
-{
-	u32 key = index;
-	struct limit *limit = bpf_map_lookup_elem(&limits, &key);
-	u64 now = record->time_ns;
-	u32 metric, word;
+struct comparison {
+	struct process_state *state;
+	struct task_record *record;
+	struct term_set facts;
+};
 
-	if (!limit || limit->metric >= METRIC_TOTAL)
-		return;
+static long compare_with_limit(u32 index, struct comparison *comparison)
+{
+	struct process_state *state = comparison->state;
+	struct task_record *record = comparison->record;
+	struct limit *limit = bpf_map_lookup_elem(&limits, &index);
+	u64 now = record->time_ns;
+	u32 metric;
+
+	if (!limit || index >= LIMITS_MAX)
+		return 1;
 	metric = limit->metric;
-	word = limit->term / 64 & 1;
+	if (metric >= METRIC_TOTAL)
+		return 0;
 	if (record->present & METRIC_BIT(metric) && crosses(limit, state, index, record->value[metric], now))
 		state->limit_until_ns[index] = now + limit->hold_ns + 1;
 	if (state->limit_until_ns[index] > now)
-		facts->bits[word] |= 1ULL << (limit->term & 63);
+		comparison->facts.bits[limit->term / 64 & 1] |= 1ULL << (limit->term & 63);
+	return 0;
 }
 
 /* A process whose figures cross a limit of a rule is selected as long as they do, and for the hold time. */
 static __always_inline struct process_state *judge_by_limits(struct workspace *space, struct process_state *state,
 							     struct task_struct *leader)
 {
-	struct term_set facts = state->facts;
+	struct comparison comparison = { .state = state, .record = &space->record, .facts = state->facts };
 
-	remove_terms(&facts, &rules.limits);
+	remove_terms(&comparison.facts, &rules.limits);
 	fill_process(&space->record, &space->walk, state, leader, 0);
-	for (u32 i = 0; i < LIMITS_MAX; i++) {
-		if (i >= rules.limit_count)
-			break;
-		compare_with_limit(state, &space->record, &facts, i);
-	}
+	bpf_loop(rules.limit_count, compare_with_limit, &comparison, 0);
 	state->limit_time_ns = space->record.time_ns;
-	if (facts.bits[0] == state->facts.bits[0] && facts.bits[1] == state->facts.bits[1])
+	if (comparison.facts.bits[0] == state->facts.bits[0] && comparison.facts.bits[1] == state->facts.bits[1])
 		return state;
-	return judge_by(facts, state, leader);
+	return judge_by(comparison.facts, state, leader);
 }
 
 /* False: there is no memory for what must be known of it. */
@@ -165,87 +168,26 @@ int sample_task(struct bpf_iter__task *context)
 
 /* --- by itself */
 
+/*
+ * The global functions here take and give numbers only: the verifier looks at each of them once and alone, whatever its callers
+ * know, while it follows a static one anew from every state that a loop can be in. 7.x remembers so much more of each state
+ * that this decides whether it is done in a moment.
+ */
+
 extern struct task_struct *bpf_task_from_pid(s32 pid) __ksym __weak;
 extern void bpf_task_release(struct task_struct *task) __ksym __weak;
 extern void bpf_rcu_read_lock(void) __ksym __weak;
 extern void bpf_rcu_read_unlock(void) __ksym __weak;
-
-/* An address as the type that it has: loads from it cost no helper, and give 0 if there is no memory. */
-#define TYPED(address) bpf_rdonly_cast((void *)(address), bpf_core_type_id_kernel(struct task_struct))
 
 static __always_inline bool is_same(struct task_struct *task, const struct listed_process *listed)
 {
 	return task->start_boottime == listed->start_time_ns;
 }
 
-struct listing {
-	struct list_head *next, *end; /* `tasks` of main threads */
-};
-
-/* Has the pass anything to find out about it? */
-static __always_inline bool is_selected(struct listed_process *process)
+static __always_inline void note(struct listed_process *place, u32 number, u64 start_time_ns)
 {
-	struct task_struct *leader = bpf_task_from_pid(process->tgid);
-	struct process_state *state;
-	bool selected = false;
-
-	if (!leader)
-		return false;
-	state = bpf_task_storage_get(&processes, leader, NULL, 0);
-	if (state)
-		selected = request.limits || state->watches & (request.processes | request.threads);
-	bpf_task_release(leader);
-	return selected;
-}
-
-static long list_process(u32 index, struct listing *at)
-{
-	struct task_struct *leader = TYPED((void *)at->next - bpf_core_field_offset(struct task_struct, tasks));
-	struct listed_process *process;
-	u32 key = pass.listed;
-
-	process = bpf_map_lookup_elem(&process_list, &key);
-	if (!process)
-		return 1;
-	if (leader->pid) { /* not the idle task, which is where the list goes round */
-		process->tgid = pass.behind.tgid = leader->pid;
-		process->start_time_ns = pass.behind.start_time_ns = leader->start_boottime;
-		if (is_selected(process))
-			pass.listed++;
-	}
-	at->next = leader->tasks.next;
-	pass.list_complete = at->next == at->end;
-	return pass.list_complete;
-}
-
-/*
- * The next part of the list of the processes that are selected, behind the one that `pass.behind` names; then that is the last
- * one looked at. The list begins and ends with the collector itself. It is taken in parts because a program that runs for long
- * keeps others from the CPU, and from the end of their grace periods.
- */
-SEC("syscall")
-int list_processes(void *context)
-{
-	struct task_struct *self = bpf_get_current_task_btf()->group_leader, *last = NULL;
-	struct listing at = { .end = (void *)self + bpf_core_field_offset(struct task_struct, tasks) };
-
-	pass.listed = pass.list_complete = 0;
-	bpf_rcu_read_lock(); /* what is found in it, and what follows that, is not freed before its end */
-	if (pass.behind.tgid) {
-		last = bpf_task_from_pid(pass.behind.tgid);
-		if (last && is_same(last, &pass.behind) && last->pid == last->tgid) {
-			at.next = last->tasks.next;
-			pass.list_complete = at.next == at.end;
-		}
-	} else {
-		at.next = at.end;
-	}
-	if (at.next && !pass.list_complete)
-		bpf_loop(PASS_VISITS, list_process, &at, 0);
-	bpf_rcu_read_unlock();
-	if (last)
-		bpf_task_release(last);
-	return at.next ? 0 : -ESRCH;
+	place->tgid = number;
+	place->start_time_ns = start_time_ns;
 }
 
 static __always_inline struct task_record *next_record(void)
@@ -254,12 +196,6 @@ static __always_inline struct task_record *next_record(void)
 
 	return bpf_map_lookup_elem(&samples, &index);
 }
-
-struct thread_visit {
-	struct list_head *head, *next;
-	struct process_state *state;
-	u64 watches;
-};
 
 #define TOUCH(task, field) ((void)*(const volatile typeof((task)->field) *)&(task)->field)
 
@@ -297,12 +233,16 @@ static __always_inline void fetch_some(struct task_struct *task)
 	if (index == 0) {
 #pragma unroll
 		for (int i = 0; i < FETCH_TASKS; i++)
-			fetch(TYPED(fetched->task[i]));
+			fetch(TYPED(task_struct, fetched->task[i]));
 	}
 	fetched->task[index % FETCH_TASKS] = (u64)task;
 }
 
-/* Its address as the type that it has: loads from it cost no helper. NULL: all have been visited. */
+struct thread_visit {
+	struct list_head *head, *next;
+};
+
+/* Its address as the type that it has. NULL: all have been visited. */
 static __always_inline struct task_struct *next_thread(struct thread_visit *visit)
 {
 	struct list_head *node = visit->next;
@@ -310,7 +250,7 @@ static __always_inline struct task_struct *next_thread(struct thread_visit *visi
 
 	if (!node || node == visit->head)
 		return NULL;
-	task = TYPED((void *)node - bpf_core_field_offset(struct task_struct, thread_node));
+	task = TYPED(task_struct, (void *)node - bpf_core_field_offset(struct task_struct, thread_node));
 	fetch_some(task);
 	visit->next = task->thread_node.next;
 	return task;
@@ -330,14 +270,13 @@ static __always_inline void include_figures(struct task_record *record, struct t
 	bpf_task_release(task);
 }
 
-static long visit_thread(u32 index, struct thread_visit *visit)
+/* The record of owner.thread. Not 0: there is no room. */
+__noinline int put_thread(void)
 {
-	struct task_struct *task = next_thread(visit);
-	u64 watches = visit->watches & request.threads;
+	struct task_struct *task = TYPED(task_struct, owner.thread);
+	u64 watches = owner.watches & request.threads;
 	struct task_record *record;
 
-	if (!task)
-		return 1;
 	if (task->flags & PF_EXITING)
 		return 0;
 	record = next_record();
@@ -348,103 +287,225 @@ static long visit_thread(u32 index, struct thread_visit *visit)
 	fill_thread(record, NULL, task, watches, bpf_ktime_get_boot_ns());
 	if (settings.measured)
 		include_figures(record, task, watches);
-	record->facts[0] = visit->state->facts.bits[0];
-	record->facts[1] = visit->state->facts.bits[1];
-	record->folds = visit->watches & settings.windows;
-	pass.thread.tgid = record->tid;
-	pass.thread.start_time_ns = record->start_time_ns;
+	record->facts[0] = owner.facts.bits[0];
+	record->facts[1] = owner.facts.bits[1];
+	record->folds = owner.watches & settings.windows;
+	note(&pass.thread, record->tid, record->start_time_ns);
 	pass.records++;
+	return 0;
+}
+
+static long visit_thread(u32 index, struct thread_visit *visit)
+{
+	struct task_struct *task = next_thread(visit);
+
+	owner.thread = (u64)task; /* through memory a pointer becomes a number */
+	return !task || put_thread();
+}
+
+/* What is open of thread `tid`, for the record of its process. */
+__noinline int prepare_thread(u32 tid)
+{
+	struct task_struct *task = bpf_task_from_pid(tid);
+	struct process_state *state;
+
+	if (!task)
+		return 0;
+	bpf_rcu_read_lock(); /* the verifier does not know that there is one already */
+	state = watched(task);
+	if (state)
+		prepare(state, task, owner.watches);
+	bpf_rcu_read_unlock();
+	bpf_task_release(task);
 	return 0;
 }
 
 static long visit_thread_to_prepare(u32 index, struct thread_visit *visit)
 {
-	struct task_struct *typed = next_thread(visit), *task;
+	struct task_struct *task = next_thread(visit);
 
-	if (!typed)
-		return 1;
-	task = bpf_task_from_pid(typed->pid);
 	if (!task)
-		return 0;
-	prepare(visit->state, task, visit->watches);
-	bpf_task_release(task);
+		return 1;
+	prepare_thread(task->pid);
 	return 0;
 }
 
-/* All that is to be known of a process, or its threads behind the one that found room last. */
-static __always_inline void sample_process(struct task_struct *leader, struct task_struct *behind)
+static __always_inline bool is_up_to_date(const struct process_state *state)
 {
-	struct list_head *head = (void *)leader->signal + bpf_core_field_offset(struct signal_struct, thread_head);
-	struct process_state *state = bpf_task_storage_get(&processes, leader, NULL, 0);
+	return state && !state->ended && state->generation == settings.generation;
+}
+
+/* Judge process `tgid` by the limits of rules. */
+__noinline int compare_with_limits(u32 tgid)
+{
+	struct task_struct *leader = bpf_task_from_pid(tgid);
 	u32 user = SCRATCH_SAMPLE;
 	struct workspace *space = bpf_map_lookup_elem(&scratch, &user);
-	struct thread_visit visit = { .head = head, .state = state };
-	struct task_record *record;
+	struct process_state *state;
 
-	if (!state || state->ended || state->generation != settings.generation || !space)
+	if (!leader)
+		return 0;
+	state = bpf_task_storage_get(&processes, leader, NULL, 0);
+	if (is_up_to_date(state) && space)
+		judge_by_limits(space, state, leader);
+	bpf_task_release(leader);
+	return 0;
+}
+
+/* The record of a process, if there is room for one. */
+static __always_inline void put_process(struct process_state *state, struct task_struct *leader)
+{
+	u32 user = SCRATCH_SAMPLE;
+	struct workspace *space = bpf_map_lookup_elem(&scratch, &user);
+	struct task_record *record = next_record();
+
+	if (!space || !record)
 		return;
-	if (request.limits && !behind) {
-		state = judge_by_limits(space, state, leader);
-		if (!state)
-			return;
-	}
-	visit.state = state;
-	visit.watches = visible_to(state, leader);
-	if (!(visit.watches & (request.processes | request.threads)))
-		return;
-	if (!behind && settings.measured & METRICS_OF_SWITCHES) {
-		visit.next = BPF_CORE_READ(head, next);
+	fill_process(record, &space->walk, state, leader, owner.watches & request.processes);
+	record->folds = owner.watches & settings.windows;
+	pass.records++;
+}
+
+/* All that is to be known of a process whose verdict stands, if it is selected; `behind` a thread: only of those behind it. */
+static __always_inline void sample_selected(struct process_state *state, struct task_struct *leader,
+					    struct task_struct *behind)
+{
+	struct thread_visit visit = { .head = (void *)leader->signal + bpf_core_field_offset(struct signal_struct, thread_head) };
+
+	owner.watches = visible_to(state, leader);
+	owner.facts = state->facts;
+	if (!behind && owner.watches & (request.processes | request.threads) && settings.measured & METRICS_OF_SWITCHES) {
+		visit.next = leader->signal->thread_head.next;
 		bpf_loop(THREADS_MAX, visit_thread_to_prepare, &visit, 0);
 	}
-	record = next_record();
-	if (!behind && visit.watches & request.processes && record) {
-		fill_process(record, &space->walk, state, leader, visit.watches & request.processes);
-		record->folds = visit.watches & settings.windows;
-		pass.records++;
-	}
-	if (!(visit.watches & request.threads))
+	if (!behind && owner.watches & request.processes)
+		put_process(state, leader);
+	if (!(owner.watches & request.threads))
 		return;
-	visit.next = behind ? behind->thread_node.next : BPF_CORE_READ(head, next);
+	visit.next = behind ? behind->thread_node.next : leader->signal->thread_head.next;
 	bpf_loop(THREADS_MAX, visit_thread, &visit, 0);
 }
 
-static __always_inline void sample_behind_thread(struct task_struct *leader)
+/* Process `tgid`. Not 0: it has been gone into, and so is in the list. */
+__noinline int sample_process(u32 tgid)
 {
-	struct task_struct *behind = bpf_task_from_pid(pass.thread.tgid);
+	struct task_struct *leader;
+	struct process_state *state;
+	int found = 0;
 
-	if (behind && is_same(behind, &pass.thread) && behind->tgid == leader->tgid)
-		sample_process(leader, behind);
-	else
-		pass.thread_gone = 1;
-	if (behind)
-		bpf_task_release(behind);
+	if (request.limits)
+		compare_with_limits(tgid);
+	leader = bpf_task_from_pid(tgid);
+	if (!leader)
+		return 0;
+	state = bpf_task_storage_get(&processes, leader, NULL, 0);
+	if (is_up_to_date(state) && (request.limits || state->watches & (request.processes | request.threads))) {
+		sample_selected(state, leader, NULL);
+		found = 1;
+	}
+	bpf_task_release(leader);
+	return found;
+}
+
+/* The threads of the process that the last run has not finished. */
+__noinline int sample_others(u32 tgid)
+{
+	struct task_struct *behind = bpf_task_from_pid(pass.thread.tgid), *leader;
+	struct process_state *state;
+
+	if (!behind) {
+		pass.gone = 1;
+		return 0;
+	}
+	pass.gone = !is_same(behind, &pass.thread) || (u32)behind->tgid != tgid;
+	leader = pass.gone ? NULL : bpf_task_from_pid(tgid);
+	if (leader) {
+		state = bpf_task_storage_get(&processes, leader, NULL, 0);
+		if (is_up_to_date(state))
+			sample_selected(state, leader, behind);
+		bpf_task_release(leader);
+	}
+	bpf_task_release(behind);
+	return 0;
+}
+
+struct process_visit {
+	struct list_head *next, *end; /* `tasks` of main threads */
+};
+
+/* Most processes may not be watched, and have no storage of any kind. */
+static __always_inline bool has_storage(struct task_struct *leader)
+{
+	return !bpf_core_field_exists(leader->bpf_storage) || leader->bpf_storage;
+}
+
+static long visit_process(u32 index, struct process_visit *at)
+{
+	struct task_struct *leader = TYPED(task_struct, (void *)at->next - bpf_core_field_offset(struct task_struct, tasks));
+	struct listed_process *process;
+	u32 key = pass.listed;
+
+	process = bpf_map_lookup_elem(&process_list, &key);
+	if (!process || pass.records + 2 > PASS_RECORDS)
+		return 1;
+	if (leader->pid) { /* not the idle task, which is where the list goes round */
+		note(&pass.behind, leader->pid, leader->start_boottime);
+		note(process, leader->pid, leader->start_boottime);
+		if (!request.threads)
+			fetch_some(leader);
+		if (has_storage(leader) && sample_process(leader->pid))
+			pass.listed++;
+		if (pass.full)
+			return 1;
+	}
+	at->next = leader->tasks.next;
+	pass.complete = at->next == at->end;
+	return pass.complete;
+}
+
+/* Where the pass goes on. False: what it was to go on behind has ended. */
+static __always_inline bool find_place(struct process_visit *at, struct task_struct *behind)
+{
+	if (!pass.behind.tgid) {
+		at->next = at->end;
+		return true;
+	}
+	if (!behind || !is_same(behind, &pass.behind) || behind->pid != behind->tgid)
+		return false;
+	at->next = behind->tasks.next;
+	return true;
 }
 
 /*
- * Process `pass.at` of the list, as far as there is room for its records; the collector sees to room for two, its own and one
- * thread's, before it begins. A number that was given to another process is not what was listed.
+ * The next part of a pass: the threads of `pass.behind` behind `pass.thread`, if that is named, and the processes behind it, as far
+ * as there is room for what is found: for two records, its own and one thread's, before a process is begun. The list begins
+ * and ends with the collector itself. A pass is taken in parts because a program that runs for long keeps others from the CPU,
+ * and from the end of their grace periods; to have each process in a run of its own costs a third more.
  */
 SEC("syscall")
-int sample_listed_process(void *context)
+int sample_part(void *context)
 {
-	u32 key = pass.at;
-	struct listed_process *process = bpf_map_lookup_elem(&process_list, &key);
-	struct task_struct *leader;
+	struct task_struct *self = bpf_get_current_task_btf()->group_leader, *behind = NULL;
+	struct process_visit at = { .end = (void *)self + bpf_core_field_offset(struct task_struct, tasks) };
 
-	pass.full = pass.thread_gone = 0;
-	if (!process)
-		return 0;
-	bpf_rcu_read_lock();
-	leader = bpf_task_from_pid(process->tgid);
-	if (leader && is_same(leader, process) && leader->pid == leader->tgid) {
-		if (pass.thread.tgid)
-			sample_behind_thread(leader);
-		else
-			sample_process(leader, NULL);
+	pass.listed = pass.records = pass.full = pass.complete = pass.gone = 0;
+	bpf_rcu_read_lock(); /* what is found in it, and what follows that, is not freed before its end */
+	if (pass.behind.tgid)
+		behind = bpf_task_from_pid(pass.behind.tgid);
+	if (!find_place(&at, behind))
+		pass.gone = 1;
+	else if (pass.thread.tgid)
+		sample_others(pass.behind.tgid);
+	if (!pass.gone && !pass.full) {
+		pass.complete = pass.behind.tgid && at.next == at.end;
+		if (!pass.complete)
+			bpf_loop(PASS_VISITS, visit_process, &at, 0);
+		if (!pass.full)
+			note(&pass.thread, 0, 0);
 	}
 	bpf_rcu_read_unlock();
-	if (leader)
-		bpf_task_release(leader);
+	if (behind)
+		bpf_task_release(behind);
 	return 0;
 }
 

@@ -33,7 +33,7 @@ static __always_inline struct stretches open_stretches(struct thread_state *thre
 {
 	struct stretches open = {};
 
-	if (is_running(task))
+	if (READ_DIRECT_ON_CPU(task))
 		return open;
 	if (thread->epoch != settings.epoch) {
 		thread->off_since_ns = now - time_since_it_ran(task, now);

@@ -19,11 +19,17 @@
 
 enum { READ_BYTES = 64 << 10 }; /* an iterator returns 32 KiB at most (kernel/bpf/bpf_iter.c) */
 
+/* What a part of a pass has found; its records and processes are there until the next one. */
+struct part {
+	struct listed_process behind; /* where it began */
+	u32 records, listed;
+};
+
 struct walk {
 	struct taskmon_bpf *bpf;
 	struct bpf_link *link; /* iter/task */
 	u32 generation;        /* of the watches that all tasks have been judged by */
-	/* what the programs that walk by themselves have found, mapped; NULL: there are none */
+	/* what the program that walks by itself has found, mapped; NULL: there is none */
 	struct task_record *samples;
 	const struct listed_process *processes;
 	_Alignas(u64) char buffer[READ_BYTES];
@@ -50,8 +56,7 @@ bool walk_is_quick(const struct btf *kernel)
 
 void walk_choose(struct taskmon_bpf *bpf, bool quick)
 {
-	bpf_program__set_autoload(bpf->progs.list_processes, quick);
-	bpf_program__set_autoload(bpf->progs.sample_listed_process, quick);
+	bpf_program__set_autoload(bpf->progs.sample_part, quick);
 	bpf_map__set_max_entries(bpf->maps.samples, quick ? PASS_RECORDS : 1);
 	bpf_map__set_max_entries(bpf->maps.process_list, quick ? PASS_PROCESSES : 1);
 }
@@ -87,7 +92,7 @@ struct walk *walk_new(struct taskmon_bpf *bpf)
 	walk->link = bpf_program__attach_iter(bpf->progs.sample_task, NULL);
 	if (!walk->link)
 		err = -errno;
-	else if (bpf_program__fd(bpf->progs.sample_listed_process) >= 0)
+	else if (bpf_program__fd(bpf->progs.sample_part) >= 0)
 		err = map_results(walk);
 	if (!err)
 		return walk;
@@ -108,7 +113,7 @@ void walk_free(struct walk *walk)
 	free(walk);
 }
 
-/* --- programs that walk by themselves */
+/* --- a program that walks by itself */
 
 static int run(const struct bpf_program *program)
 {
@@ -119,80 +124,62 @@ static int run(const struct bpf_program *program)
 }
 
 /*
- * The thread to go on behind has ended meanwhile: name the latest before it that may still live. With all of a part gone in
- * an instant, the process is ending too.
+ * What to go on behind has ended meanwhile: name the latest before it that may still live. All that were found behind that have
+ * ended too, so nobody is found twice.
  */
-static bool name_earlier_thread(const struct walk *walk, struct pass_state *pass, u32 *left)
+static bool name_earlier(const struct walk *walk, struct pass_state *pass, struct part *before)
 {
-	while (*left > 0) {
-		const struct task_record *record = &walk->samples[--*left];
+	if (pass->thread.tgid) {
+		while (before->records > 0) {
+			const struct task_record *record = &walk->samples[--before->records];
 
-		if (!(record->flags & RECORD_THREAD) || record->tgid != walk->processes[pass->at].tgid)
-			break;
-		pass->thread.tgid = record->tid;
-		pass->thread.start_time_ns = record->start_time_ns;
+			if (!(record->flags & RECORD_THREAD) || record->tgid != pass->behind.tgid)
+				break;
+			pass->thread = (struct listed_process){ record->start_time_ns, record->tid };
+			return true;
+		}
+		before->records = 0;
+		pass->thread.tgid = 0; /* with all of a part gone in an instant, the process is ending too */
 		return true;
 	}
-	return false;
+	if (before->listed > 0)
+		pass->behind = walk->processes[--before->listed];
+	else if (before->behind.tgid != pass->behind.tgid)
+		pass->behind = before->behind; /* nobody that lives was found since then */
+	else
+		return false;
+	return true;
 }
 
-static void hand_over(struct walk *walk, kernel_sample_handler handler, void *context)
+static int sample_part(struct walk *walk, struct part *before)
 {
 	struct pass_state *pass = &walk->bpf->bss->pass;
-
-	for (u32 i = 0; i < pass->records; i++)
-		handler(&walk->samples[i], context);
-	pass->records = 0;
-}
-
-/* A process whose threads do not fit is gone on with. */
-static int sample_process(struct walk *walk, kernel_sample_handler handler, void *context)
-{
-	struct pass_state *pass = &walk->bpf->bss->pass;
-	u32 before = 0; /* records of the previous part */
+	struct part this = { .behind = pass->behind };
 	int err;
 
-	pass->thread.tgid = 0;
-	if (pass->records + 2 > PASS_RECORDS)
-		hand_over(walk, handler, context);
-	do {
-		err = run(walk->bpf->progs.sample_listed_process);
-		if (err)
-			return err;
-		if (pass->full) {
-			before = pass->records;
-			hand_over(walk, handler, context);
-		}
-	} while (pass->full || (pass->thread_gone && name_earlier_thread(walk, pass, &before)));
-	return 0;
-}
-
-/* The next part of the list; a process that has ended has no successor, so the ones before it are tried. */
-static int list_more(struct walk *walk)
-{
-	struct pass_state *pass = &walk->bpf->bss->pass;
-	u32 left = pass->listed;
-	int err = run(walk->bpf->progs.list_processes);
-
-	while (err && left > 0) {
-		pass->behind = walk->processes[--left];
-		err = run(walk->bpf->progs.list_processes);
-	}
+	do
+		err = run(walk->bpf->progs.sample_part);
+	while (!err && pass->gone && name_earlier(walk, pass, before));
+	if (!err && pass->gone)
+		return -ESRCH;
+	this.records = pass->records;
+	this.listed = pass->listed;
+	*before = this;
 	return err;
 }
 
 static int walk_quickly(struct walk *walk, kernel_sample_handler handler, void *context)
 {
 	struct pass_state *pass = &walk->bpf->bss->pass;
+	struct part part = { 0 };
 	int err;
 
 	memset(pass, 0, sizeof(*pass));
 	do {
-		err = list_more(walk);
-		for (pass->at = 0; !err && pass->at < pass->listed; pass->at++)
-			err = sample_process(walk, handler, context);
-	} while (!err && !pass->list_complete);
-	hand_over(walk, handler, context);
+		err = sample_part(walk, &part);
+		for (u32 i = 0; i < pass->records; i++)
+			handler(&walk->samples[i], context);
+	} while (!err && !pass->complete);
 	return err;
 }
 

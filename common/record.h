@@ -460,9 +460,9 @@ struct sample_request {
 	u64 prepare;   /* iter/task: emit nothing, but note stretches that are open; see stretch.bpf.h */
 };
 
-/* A pass with task iterators goes on in parts; see sample.bpf.c and collector/walk.c. */
+/* A pass by a program that walks by itself goes on in parts; see sample.bpf.c and collector/walk.c. */
 enum {
-	PASS_RECORDS = 512, /* some 0.2 ms */
+	PASS_RECORDS = 512, /* of threads some 0.2 ms, of processes 0.5 */
 	PASS_PROCESSES = 1024,
 	PASS_VISITS = 4096,
 };
@@ -475,15 +475,20 @@ struct listed_process {
 };
 
 struct pass_state {
-	struct listed_process behind; /* list the processes behind this one; tgid 0: all */
-	struct listed_process thread; /* go on behind this thread of process `at`; tgid 0: begin with it */
-	u32 listed;                   /* processes in the list, which is a part of those selected */
-	u32 list_complete;            /* there are no others behind it */
-	u32 at;                       /* which one of the list to sample */
-	u32 thread_gone;              /* `thread` does not exist any more: name an earlier one */
+	struct listed_process behind; /* go on behind this process; tgid 0: begin. Then it is the last one that was looked at */
+	struct listed_process thread; /* but first with its threads behind this one; tgid 0: it is done with */
+	u32 listed;                   /* processes that were gone into */
 	u32 records;                  /* that have been found */
-	u32 visited;                  /* threads so far; the collector begins with 0 */
-	u32 pad;
-	u32 full;                     /* there was no room for more of process `at` */
+	u32 full;                     /* there was no room for more threads of `behind` */
+	u32 complete;                 /* there are no others behind it */
+	u32 gone;                     /* what to go on behind does not exist any more: name an earlier one */
+	u32 visited;                  /* tasks so far; the collector begins with 0 */
+};
+
+/** Of the process that a pass is at: what goes into the records of its threads. For the kernel side alone. */
+struct pass_owner {
+	u64 watches; /* that may see it */
+	struct term_set facts;
+	u64 thread; /* the address of one of its threads */
 };
 #endif
