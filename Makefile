@@ -5,7 +5,7 @@
 # make install    DESTDIR= prefix=/usr/local
 # make asan       both programs with ASan and UBSan, in build/asan/
 # make fuzz       the fuzzers, in build/fuzz/
-# make bench      the benchmarks (root)
+# make bench      the benchmarks (root, 12 minutes), pages in build/bench/
 # V=1 shows the commands. B=DIR builds somewhere else.
 
 VERSION := 0.1.0
@@ -211,12 +211,14 @@ $(B)/gen/bare.skel.h: $(B)/bench/bare.bpf.o
 $(B)/bench/bare: tests/bench/bare.c $(B)/gen/bare.skel.h
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -o $@ $< $(call pkg_libs,libbpf)
 
-$(B)/bench/getppid: tests/bench/getppid.c
+BENCH := $(addprefix $(B)/bench/,thresholds bare getppid reader)
+$(B)/bench/getppid $(B)/bench/reader: $(B)/bench/%: tests/bench/%.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -o $@ $<
 
-bench: all workloads $(B)/bench/thresholds $(B)/bench/bare $(B)/bench/getppid
-	$(Q)$(B)/bench/thresholds
+bench-programs: all workloads $(BENCH)
+bench: bench-programs
+	$(Q)$(B)/bench/thresholds > $(B)/bench/thresholds.txt && cat $(B)/bench/thresholds.txt
 	$(Q)TASKMON_BUILD=$(B) tests/bench/run
 
 install: all
@@ -239,7 +241,7 @@ install: all
 clean:
 	rm -rf $(B)
 
-.PHONY: all check unit-tests workloads asan fuzz bench install clean
+.PHONY: all check unit-tests workloads asan fuzz bench-programs bench install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
