@@ -69,6 +69,13 @@ $(B)/taskmon-collector: $(COLLECTOR_OBJS) $(COMMON_OBJS)
 $(B)/taskmon-report: $(REPORTER_OBJS) $(COMMON_OBJS)
 	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(call pkg_libs,$(REPORTER_PKGS)) -liberty -lm
 
+# Where things will be is in programs and units: what has that in it is made again when `make install` has another prefix than `make`.
+$(B)/gen/places: FORCE
+	@mkdir -p $(@D)
+	@echo '$(datadir) $(bindir) $(sbindir)' | cmp -s - $@ || echo '$(datadir) $(bindir) $(sbindir)' > $@
+$(B)/collector/config.o $(UNITS): $(B)/gen/places
+FORCE:
+
 # The generated protobuf header before anything that includes it.
 $(COLLECTOR_OBJS) $(REPORTER_OBJS) $(COMMON_OBJS): | $(B)/gen/taskmon.pb-c.h
 $(COLLECTOR_OBJS): | $(SKELETON)
@@ -239,7 +246,7 @@ install: all
 clean:
 	rm -rf $(B)
 
-.PHONY: all check unit-tests workloads asan fuzz bench install clean
+.PHONY: FORCE all check unit-tests workloads asan fuzz bench install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
