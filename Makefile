@@ -179,14 +179,14 @@ REPORTER_BUT_MAIN := $(FAKES) $(filter-out reporter/main.c,$(wildcard reporter/*
 $(B)/fuzz/fuzz_report_frames: $(REPORTER_BUT_MAIN)
 $(B)/fuzz/fuzz_report_options: $(REPORTER_BUT_MAIN)
 # The collector, too, but for what needs a kernel: public functions of these files do nothing, unless fake_kernel.c has them.
-FUZZ_LEFT_OUT := $(wildcard $(addprefix collector/,doctor.c heap*.c hooks.c kernel*.c main.c notify.c options.c privilege.c probe.c \
+FUZZ_LEFT_OUT := $(wildcard $(addprefix collector/,aside.c doctor.c heap*.c hooks.c kernel*.c main.c notify.c options.c privilege.c probe.c \
 	probe_hooks.c smaps.c uprobe*.c))
 $(B)/fuzz/stubs.c: $(FUZZ_LEFT_OUT:%.c=$(B)/%.o) Makefile
 	@mkdir -p $(@D)
 	$(Q)nm -g --defined-only $(filter %.o,$^) | awk '$$2 == "T" && $$3 != "main" { print "__attribute__((weak)) long " $$3 "(void) { return 0; }" }' \
 		| sed '1i #pragma clang diagnostic ignored "-Wmissing-prototypes"' > $@
-COLLECTOR_BUT_KERNEL := $(FAKES) tests/fuzz/fake_kernel.c $(B)/fuzz/stubs.c $(FUZZ_COMMON) \
-	$(filter-out $(FUZZ_LEFT_OUT),$(wildcard collector/*.c))
+COLLECTOR_BUT_KERNEL := $(FAKES) tests/fuzz/fake_kernel.c tests/fuzz/fake_intake.c $(B)/fuzz/stubs.c $(FUZZ_COMMON) \
+	$(filter-out $(FUZZ_LEFT_OUT) collector/intake.c,$(wildcard collector/*.c))
 $(B)/fuzz/fuzz_collector_frames: $(COLLECTOR_BUT_KERNEL)
 $(B)/fuzz/fuzz_collector_proc: $(COLLECTOR_BUT_KERNEL)
 $(B)/fuzz/fuzz_collector_proc: FUZZ_LINK := -Wl,--wrap=open,--wrap=readdir
