@@ -58,6 +58,7 @@ struct probes {
 	struct probe_hooks *hooks;
 	struct slot slots[PROBE_SLOTS];
 	struct target *targets;
+	size_t attached; /* of them */
 	struct user *users;
 };
 
@@ -77,6 +78,7 @@ struct probes *probes_new(struct kernel *kernel)
 static void drop_target(struct probes *probes, struct target *target)
 {
 	HASH_DEL(probes->targets, target);
+	probes->attached -= target->link != NULL;
 	probe_hooks_detach(probes->hooks, target->link);
 	free(target);
 }
@@ -317,12 +319,9 @@ void probes_set_watches(struct probes *probes, u32 slot, u64 watches)
 static int add_target(struct probes *probes, const struct target_key *key, u64 watch)
 {
 	const struct slot *slot = &probes->slots[key->slot];
-	struct target *target;
-	int err = 0;
+	struct target *target = calloc(1, sizeof(*target));
+	int err;
 
-	if (HASH_COUNT(probes->targets) >= PROBE_TARGETS_MAX)
-		return -EMFILE;
-	target = calloc(1, sizeof(*target));
 	if (!target)
 		return -ENOMEM;
 	target->key = *key;
@@ -332,8 +331,10 @@ static int add_target(struct probes *probes, const struct target_key *key, u64 w
 		free(target);
 		return -ENOMEM;
 	}
-	err = probe_hooks_attach(probes->hooks, key->slot, slot->fd, slot->offset, key->tgid, slot->has_texts,
-				 &target->link);
+	err = probes->attached == PROBE_TARGETS_MAX ?
+		      -EMFILE :
+		      probe_hooks_attach(probes->hooks, key->slot, slot->fd, slot->offset, key->tgid, slot->has_texts, &target->link);
+	probes->attached += !err;
 	if (err == -ESRCH)
 		drop_target(probes, target);
 	return err;
