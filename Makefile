@@ -69,6 +69,13 @@ $(B)/taskmon-collector: $(COLLECTOR_OBJS) $(COMMON_OBJS)
 $(B)/taskmon-report: $(REPORTER_OBJS) $(COMMON_OBJS)
 	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(call pkg_libs,$(REPORTER_PKGS)) -liberty -lm
 
+# Where things will be is in programs and units: what has that in it is made again when `make install` has another prefix than `make`.
+$(B)/gen/places: FORCE
+	@mkdir -p $(@D)
+	@echo '$(datadir) $(bindir) $(sbindir)' | cmp -s - $@ || echo '$(datadir) $(bindir) $(sbindir)' > $@
+$(B)/collector/config.o $(UNITS): $(B)/gen/places
+FORCE:
+
 # The generated protobuf header before anything that includes it.
 $(COLLECTOR_OBJS) $(REPORTER_OBJS) $(COMMON_OBJS): | $(B)/gen/taskmon.pb-c.h
 $(COLLECTOR_OBJS): | $(SKELETON)
@@ -172,17 +179,19 @@ REPORTER_BUT_MAIN := $(FAKES) $(filter-out reporter/main.c,$(wildcard reporter/*
 $(B)/fuzz/fuzz_report_frames: $(REPORTER_BUT_MAIN)
 $(B)/fuzz/fuzz_report_options: $(REPORTER_BUT_MAIN)
 # The collector, too, but for what needs a kernel: public functions of these files do nothing, unless fake_kernel.c has them.
-FUZZ_LEFT_OUT := $(wildcard $(addprefix collector/,doctor.c heap*.c hooks.c kernel*.c main.c notify.c options.c privilege.c probe.c \
+FUZZ_LEFT_OUT := $(wildcard $(addprefix collector/,aside.c doctor.c heap*.c hooks.c kernel*.c main.c notify.c options.c privilege.c probe.c \
 	probe_hooks.c smaps.c uprobe*.c))
 $(B)/fuzz/stubs.c: $(FUZZ_LEFT_OUT:%.c=$(B)/%.o) Makefile
 	@mkdir -p $(@D)
 	$(Q)nm -g --defined-only $(filter %.o,$^) | awk '$$2 == "T" && $$3 != "main" { print "__attribute__((weak)) long " $$3 "(void) { return 0; }" }' \
 		| sed '1i #pragma clang diagnostic ignored "-Wmissing-prototypes"' > $@
-COLLECTOR_BUT_KERNEL := $(FAKES) tests/fuzz/fake_kernel.c $(B)/fuzz/stubs.c $(FUZZ_COMMON) \
-	$(filter-out $(FUZZ_LEFT_OUT),$(wildcard collector/*.c))
+COLLECTOR_BUT_KERNEL := $(FAKES) tests/fuzz/fake_kernel.c tests/fuzz/fake_intake.c $(B)/fuzz/stubs.c $(FUZZ_COMMON) \
+	$(filter-out $(FUZZ_LEFT_OUT) collector/intake.c,$(wildcard collector/*.c))
 $(B)/fuzz/fuzz_collector_frames: $(COLLECTOR_BUT_KERNEL)
 $(B)/fuzz/fuzz_collector_proc: $(COLLECTOR_BUT_KERNEL)
 $(B)/fuzz/fuzz_collector_proc: FUZZ_LINK := -Wl,--wrap=open,--wrap=readdir
+$(B)/fuzz/fuzz_collector_process_files: collector/process_files.c collector/open_in_root.c common/elf_file.c
+$(B)/fuzz/fuzz_collector_process_files: FUZZ_LINK := -Wl,--wrap=open,--wrap=fopen
 $(B)/fuzz/fuzz_probe_site: collector/probe_site.c
 $(B)/fuzz/fuzz_smaps: collector/rollup.c collector/access.c
 $(B)/fuzz/fuzz_elf_file: common/elf_file.c
@@ -241,7 +250,7 @@ install: all
 clean:
 	rm -rf $(B)
 
-.PHONY: all check unit-tests workloads asan fuzz bench-programs bench install clean
+.PHONY: FORCE all check unit-tests workloads asan fuzz bench-programs bench install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "closer.h"
 #include "elf_file.h"
 #include "heap_functions.h"
@@ -23,6 +24,9 @@ enum {
 	PROBED_MAX = 32,    /* of these with functions of the family */
 	KNOWN_MAX = 256,    /* files whose functions are remembered */
 };
+
+/* What reading the files of a process may take; a web browser with all its symbols stays below. */
+#define READING_NS 3000000000ULL
 
 static const char *const program_names[HEAP_PROGRAMS] = {
 	[HEAP_ON_CALL] = "on_heap_call",
@@ -82,6 +86,7 @@ struct heap_probes {
 	struct heap_programs *programs;
 	bool allocate, incomplete;
 	bool seen_ahead, ahead; /* of a mapped file; of a program that is about to be executed */
+	uint64_t until_ns;      /* of this thread's CPU time: then no more files are read */
 	size_t seen_count, file_count;
 	struct identity seen[FILES_MAX];
 	struct probed_file *files[PROBED_MAX];
@@ -281,6 +286,10 @@ static bool is_new(struct heap_probes *probes, const struct stat *file)
 			return false;
 	if (probes->seen_count == FILES_MAX)
 		return false;
+	if (clock_ns(CLOCK_THREAD_CPUTIME_ID) > probes->until_ns) {
+		probes->incomplete = true;
+		return false;
+	}
 	probes->seen[probes->seen_count++] = identity;
 	return true;
 }
@@ -367,8 +376,10 @@ void heap_probes_free(struct heap_probes *probes)
 
 int heap_probes_update(struct heap_probes *probes)
 {
-	int err = process_files_mapped(probes->tid, handle_mapped, probes);
+	int err;
 
+	probes->until_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) + READING_NS;
+	err = process_files_mapped(probes->tid, handle_mapped, probes);
 	return err ? err : probes->incomplete ? -EIO : 0;
 }
 

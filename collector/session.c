@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "aside.h"
 #include "clock.h"
 #include "quota.h"
 #include "refusal.h"
@@ -17,7 +18,6 @@ enum {
 	STALL_TIMEOUT_MS = 30000,  /* a client that reads nothing for so long is disconnected */
 	FAREWELL_TIMEOUT_MS = 2000, /* for the last Error to be read */
 	WRITE_FRAMES = 32,         /* handed to the kernel at once; these cannot be dropped any more */
-	READ_BYTES = 64 << 10,
 };
 
 struct session {
@@ -35,30 +35,49 @@ struct session {
 	size_t untaken_bytes;
 	bool greeted, failing, closing, paused;
 	unsigned int corks;
-	struct passed_files files;
+	struct intake intake;
 	struct send_queue queue;
 	size_t written_before; /* bytes that the kernel had not taken when the stall timer was set */
 };
 
-/* One for all: libuv fills it and hands it over in one go. */
-static char read_buffer[READ_BYTES];
-
 static void write_more(struct session *session);
 
+static void forget(void *context)
+{
+	struct session *session = context;
+
+	session->callbacks->forgotten(session, session->context);
+	free(session);
+}
+
+/* The connection counts for its user until all is closed that came with it. One that was refused does not count. */
 static void on_pipe_closed(uv_handle_t *handle)
 {
 	struct session *session = handle->data;
+	struct intake *intake = &session->intake;
+	bool counts = session->quota;
 
 	free(session->untaken);
 	session->callbacks->closed(session, session->context);
-	free(session);
+	if (intake->fd_count == 0 || aside_close(intake->fds, intake->fd_count, counts ? forget : NULL, session) || !counts)
+		forget(session);
+}
+
+static void on_intake_closed(uv_handle_t *handle)
+{
+	struct session *session = handle->data;
+
+	uv_close((uv_handle_t *)&session->pipe, on_pipe_closed);
 }
 
 static void on_rest_closed(uv_handle_t *handle)
 {
 	struct session *session = handle->data;
 
-	uv_close((uv_handle_t *)&session->pipe, on_pipe_closed);
+	if (intake_is_open(&session->intake))
+		intake_close(&session->intake, on_intake_closed);
+	else
+		on_intake_closed(handle);
 }
 
 static void on_timer_closed(uv_handle_t *handle)
@@ -75,7 +94,8 @@ void session_close(struct session *session)
 	session->closing = true;
 	send_queue_clear(&session->queue); /* what is being written belongs to libuv until its callback has run */
 	frame_reader_free(&session->reader);
-	passed_files_close(&session->files);
+	if (intake_is_open(&session->intake))
+		intake_stop(&session->intake);
 	uv_close((uv_handle_t *)&session->timer, on_timer_closed);
 }
 
@@ -211,7 +231,7 @@ int session_fail(struct session *session, Taskmon__Error__Code code, const char 
 	if (session->closing)
 		return -ECONNABORTED;
 	session->failing = true;
-	uv_read_stop((uv_stream_t *)&session->pipe);
+	intake_stop(&session->intake);
 	uv_timer_start(&session->timer, on_timeout, FAREWELL_TIMEOUT_MS, 0);
 	write_more(session);
 	return -ECONNABORTED;
@@ -223,13 +243,6 @@ static int on_frame(const Taskmon__Frame *message, void *context)
 	int err = session->callbacks->frame(session, message, session->context);
 
 	return session->closing ? -ECONNABORTED : err ? err : session->paused;
-}
-
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
-{
-	(void)handle;
-	(void)suggested;
-	*buffer = uv_buf_init(read_buffer, READ_BYTES);
 }
 
 uint64_t session_used_ns(struct session *session)
@@ -270,21 +283,19 @@ static void take(struct session *session, const uint8_t *bytes, size_t size)
 
 size_t session_take_files(struct session *session, int *fds, size_t most)
 {
-	return passed_files_take(&session->files, fds, most);
+	return intake_take_files(&session->intake, fds, most);
 }
 
-static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
+static void on_intake(void *context, const uint8_t *bytes, long size)
 {
-	struct session *session = stream->data;
+	struct session *session = context;
 
-	if (session->closing || size == 0)
-		return;
-	if (size < 0)
+	if (size == -EMFILE)
+		session_fail(session, TASKMON__ERROR__CODE__LIMIT, "more than %d files", INTAKE_FILES_MAX);
+	else if (size <= 0)
 		session_close(session);
-	else if (passed_files_receive(&session->files, &session->pipe))
-		session_fail(session, TASKMON__ERROR__CODE__LIMIT, "more than %d files", PASSED_FILES_MAX);
 	else
-		take(session, (const uint8_t *)buffer->base, (size_t)size);
+		take(session, bytes, (size_t)size);
 }
 
 static void on_rested(uv_timer_t *rest)
@@ -303,8 +314,7 @@ static void on_rested(uv_timer_t *rest)
 	if (size)
 		take(session, untaken, size);
 	free(untaken);
-	if (!session->closing && !session->failing && !session->paused &&
-	    uv_read_start((uv_stream_t *)&session->pipe, on_alloc, on_read))
+	if (!session->closing && !session->failing && !session->paused && intake_start(&session->intake))
 		session_close(session);
 }
 
@@ -313,7 +323,7 @@ void session_pause(struct session *session, uint64_t rest_ns)
 	if (session->closing || session->failing)
 		return;
 	session->paused = true;
-	uv_read_stop((uv_stream_t *)&session->pipe);
+	intake_stop(&session->intake);
 	uv_timer_start(&session->rest, on_rested, rest_ns / 1000000 + 1, 0);
 }
 
@@ -329,13 +339,15 @@ int session_accept(uv_stream_t *listener, size_t queue_bytes, const struct sessi
 	session->context = context;
 	send_queue_init(&session->queue, queue_bytes);
 	frame_reader_init(&session->reader, WIRE_CLIENT_FRAME_MAX);
-	uv_pipe_init(listener->loop, &session->pipe, 1); /* descriptors may come with frames */
+	uv_pipe_init(listener->loop, &session->pipe, 0); /* for writing only */
 	uv_timer_init(listener->loop, &session->timer);
 	uv_timer_init(listener->loop, &session->rest);
 	session->pipe.data = session->timer.data = session->rest.data = session;
 	err = uv_accept(listener, (uv_stream_t *)&session->pipe);
 	if (!err)
-		err = uv_read_start((uv_stream_t *)&session->pipe, on_alloc, on_read);
+		err = intake_open(&session->intake, listener->loop, session_fd(session), on_intake, session);
+	if (!err)
+		err = intake_start(&session->intake);
 	if (!err)
 		err = uv_timer_start(&session->timer, on_timeout, HELLO_TIMEOUT_MS, 0);
 	*out = session;

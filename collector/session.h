@@ -14,7 +14,7 @@
 
 #include "access.h"
 #include "frame.h"
-#include "passed_files.h"
+#include "intake.h"
 #include "send_queue.h"
 
 struct quota_user;
@@ -24,8 +24,10 @@ struct session;
 struct session_callbacks {
 	/** A frame came. Returns 0; else the session ends: the callee has called session_fail(). */
 	int (*frame)(struct session *session, const Taskmon__Frame *message, void *context);
-	/** The session is over; it is freed afterwards. */
+	/** The session is over. */
 	void (*closed)(struct session *session, void *context);
+	/** Nothing of its connection is left; it is freed afterwards. That can take as long as the client likes (aside.h). */
+	void (*forgotten)(struct session *session, void *context);
 };
 
 /** Accept a connection from `listener`. Returns 0 or a negative errno. */
@@ -37,7 +39,7 @@ int session_fd(const struct session *session);
 
 /**
  * Descriptors that the client has passed (SCM_RIGHTS), the oldest first: they are the caller's. Returns how many there
- * were, at most `most`. More than PASSED_FILES_MAX that nobody has taken end the session.
+ * were, at most `most`. More than INTAKE_FILES_MAX that nobody has taken end the session.
  */
 size_t session_take_files(struct session *session, int *fds, size_t most);
 

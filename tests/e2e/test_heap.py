@@ -236,7 +236,8 @@ class Offspring(Shared):
         process.kill(signal.SIGUSR2)
         process.fact("x.pid")
         before = self.heap(reporter, process.pid)
-        self.until(lambda: self.heap(reporter, process.pid)[TIMES] < before[TIMES], "the heap begins anew")
+        # absent while it is probed anew
+        self.until(lambda: (self.heap(reporter, process.pid) or before)[TIMES] < before[TIMES], "the heap begins anew")
         self.checkpointed_after_exec(reporter, process)
 
     def checkpointed_after_exec(self, reporter, process):

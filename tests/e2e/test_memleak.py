@@ -2,13 +2,15 @@
 """Calls of probed functions: each is a row, and so is its return, with what its thread has captured and changed."""
 import json
 import os
+import resource
 import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 
-from harness import ALICE, BOB, NOBODY, Collector, Reporter, SharedCollector, program, run_dir, wait_until
+from harness import ALICE, BOB, NOBODY, Collector, Reporter, SharedCollector, json_losses, program, run_dir, wait_until
 from wire import ERROR, INVALID, LIMIT, SUBSCRIBE, SUBSCRIBED, Client, field, frame, varint
 
 CALL, RETURN = "0", "1"
@@ -402,7 +404,7 @@ class TestWire(SharedCollector):
             if code == LIMIT:
                 break
             self.assertEqual(code, INVALID, text)
-        self.assertIn("too long lately", text)
+        self.assertIn("too long", text)
 
     def test_a_file_that_cannot_be_read_is_not_looked_at(self):
         """A descriptor that is open for nothing gives no right to the collector's."""
@@ -443,7 +445,46 @@ class TestWire(SharedCollector):
         self.assertEqual(taken, 30)
 
 
+# Creates children that stay, so many at each signal.
+BROOD = """
+import os, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+print("ready=1", flush=True)
+for round in range(1, 10):
+    signal.sigwait([signal.SIGUSR1])
+    for i in range(7):
+        if os.fork() == 0:
+            while True:
+                signal.pause()
+    print(f"round={round}", flush=True)
+"""
+
+
 class TestLoss(Memleak):
+    def test_children_that_cannot_be_probed(self):
+        """A collector that may have no more descriptors probes no more of them; each that is left out counts once."""
+        collector = self.collector()
+        brood = self.workload(sys.executable, "-c", BROOD)
+        brood.fact("ready")
+        path = os.path.join(self.out_dir(), "out.json")
+        reporter = self.reporter("--children", "--probe", f"{program('leaky')}:leak", "-m", "task,cpu", "-i", "0.1", "--json", path, "-p", str(brood.pid), socket=collector.socket)
+        wait_until(reporter.task, "it watches")
+        limits = resource.prlimit(collector.pid, resource.RLIMIT_NOFILE)
+        has = set(map(int, os.listdir(f"/proc/{collector.pid}/fd")))
+        resource.prlimit(collector.pid, resource.RLIMIT_NOFILE, (min(set(range(len(has) + 1)) - has), limits[1]))
+        brood.step("round", 1)
+        wait_until(lambda: reporter.losses().get("probe_process") == 7, lambda: f"{reporter.losses()}")
+        resource.prlimit(collector.pid, resource.RLIMIT_NOFILE, limits)
+        brood.step("round", 2)
+        tids = len({r["tid"] for r in reporter.task()})
+        wait_until(lambda: len(reporter.task(tid=brood.pid)) > 3 and len({r["tid"] for r in reporter.task()}) == 15, lambda: f"{tids} are watched")
+        rows = len(reporter.task(tid=brood.pid))
+        wait_until(lambda: len(reporter.task(tid=brood.pid)) > rows + 3, "ticks go on")
+        reporter.kill(signal.SIGINT)
+        self.assertEqual(reporter.wait(), 0, reporter.stderr)
+        self.assertEqual(reporter.losses(), {"probe_process": 7})
+        self.assertEqual(json_losses(path), reporter.losses())
+
     def test_a_report_that_does_not_read(self):
         """A small queue and a stopped report: what is missing is counted, and calls and returns add up."""
         collector = self.collector({"queue_bytes": 65536})
