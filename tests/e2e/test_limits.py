@@ -9,7 +9,7 @@ import wire
 from harness import ALICE, BOB, GROUP, NS, ROOT, SLOW, Collector, SharedCollector, Test, cpu_clock_ns
 
 CAROL = BOB + 1
-# collector/quota.h and dispatch.h
+# collector/quota.h and use.h
 SHARE, BURST_NS = 0.25, NS
 SUBSCRIPTIONS, WATCHES, WATCHES_OF_USERS, WATCH_MAX = 128, 32, 56, 64
 PER_CONNECTION = 16
