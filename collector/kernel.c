@@ -58,7 +58,7 @@ struct kernel {
 	int more_ring; /* kernel_add_ring(); -1: none */
 	struct ring_buffer *ring; /* NULL: they are not mapped */
 	struct walk *walk;
-	bool quick; /* programs walk by themselves; see walk.h */
+	const char *not_quick; /* why no program walks by itself; NULL: one does. See walk.h */
 	kernel_event_handler handler;
 	void *context;
 	bool watching;
@@ -111,7 +111,7 @@ static int find_unavailable(struct kernel *kernel)
 		if (!kernel_has_field(btf, need->type, need->field))
 			kernel_set_unavailable(kernel, need->metrics, need->reason);
 	}
-	kernel->quick = walk_is_quick(btf);
+	kernel->not_quick = walk_not_quick(btf);
 	btf__free(btf);
 	return 0;
 }
@@ -183,7 +183,7 @@ static int open_and_load(struct kernel *kernel)
 	if (!kernel->bpf)
 		return -errno;
 	hooks_choose(kernel->hooks, kernel->bpf, HOOKS_LIFECYCLE);
-	walk_choose(kernel->bpf, kernel->quick);
+	walk_choose(kernel->bpf, !kernel->not_quick);
 	return taskmon_bpf__load(kernel->bpf);
 }
 
@@ -200,9 +200,9 @@ static int load(struct kernel *kernel)
 	int err;
 
 	err = open_and_load(kernel);
-	if (err && err != -EPERM && kernel->quick) {
+	if (err && err != -EPERM && !kernel->not_quick) {
 		taskmon_bpf__destroy(kernel->bpf);
-		kernel->quick = false;
+		kernel->not_quick = "the kernel did not accept the program (-v tells more)";
 		err = open_and_load(kernel);
 	}
 	if (err && err != -EPERM && !kernel_is_too_old()) {
@@ -394,6 +394,11 @@ void kernel_need(struct kernel *kernel, u64 metrics, bool watching)
 		close_stream(kernel);
 	if (!watching)
 		kernel_drain(kernel);
+}
+
+const char *kernel_not_quick(const struct kernel *kernel)
+{
+	return kernel->not_quick;
 }
 
 const struct hooks *kernel_hooks(const struct kernel *kernel)
