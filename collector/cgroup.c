@@ -35,6 +35,7 @@ struct cgroups {
 	int own_fd;   /* of a mount that only we have, where nobody else has one; -1: not needed, or not possible */
 	char mount[PATH_MAX];
 	struct entry *cache;
+	const struct entry *last; /* that was asked for: neighbours are often in the same */
 };
 
 static void find_mount(struct cgroups *cgroups)
@@ -94,6 +95,7 @@ static void forget_all(struct cgroups *cgroups)
 		HASH_DEL(cgroups->cache, entry);
 		free(entry);
 	}
+	cgroups->last = NULL;
 }
 
 void cgroups_free(struct cgroups *cgroups)
@@ -139,9 +141,13 @@ const char *cgroup_path(struct cgroups *cgroups, uint64_t id)
 
 	if (cgroups->mount_fd < 0 || id == 0)
 		return "";
+	if (cgroups->last && cgroups->last->id == id)
+		return cgroups->last->path;
 	HASH_FIND(hh, cgroups->cache, &id, sizeof(id), entry);
-	if (entry)
+	if (entry) {
+		cgroups->last = entry;
 		return entry->path;
+	}
 	if (HASH_COUNT(cgroups->cache) >= CACHE_MAX)
 		forget_all(cgroups);
 	resolve(cgroups, id, path, sizeof(path));

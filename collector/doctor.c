@@ -20,7 +20,7 @@ static void ignore_event(const void *record, size_t size, void *context)
 	(void)context;
 }
 
-static int print_hooks(const struct hooks *hooks, const char *heap_unavailable)
+static int print_hooks(const struct hooks *hooks, const char *not_quick, const char *heap_unavailable)
 {
 	const struct hook *table;
 	size_t count = hooks_table(&table);
@@ -28,6 +28,7 @@ static int print_hooks(const struct hooks *hooks, const char *heap_unavailable)
 
 	printf("%-34s %s\n", "HOOK", "AVAILABLE");
 	printf("%-34s %s\n", "iter/task", "yes: samples");
+	printf("%-34s %s%s\n", "sample_part", not_quick ? "no: " : "yes: samples at half the cost", not_quick ? not_quick : "");
 	for (size_t i = 0; i < count; i++) {
 		const char *why = hooks_reason(hooks, i);
 		bool spare = hooks_spare(hooks, i);
@@ -77,7 +78,8 @@ int doctor_run(void)
 	kernel_need(kernel, METRIC_ALL_BITS | NEED_SYSCALLS, true); /* really attach everything, once */
 	if (!kernel_metric_unavailable(kernel, M_task_heap_size))
 		heap_worker_try(kernel);
-	lacking = print_hooks(kernel_hooks(kernel), kernel_metric_unavailable(kernel, M_task_heap_size));
+	lacking = print_hooks(kernel_hooks(kernel), kernel_not_quick(kernel),
+			      kernel_metric_unavailable(kernel, M_task_heap_size));
 	err = print_metrics(kernel);
 	err = lacking ? lacking : err;
 	privilege_print();

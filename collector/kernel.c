@@ -138,6 +138,11 @@ void kernel_need(struct kernel *kernel, u64 metrics, bool watching)
 		kernel_drain(kernel);
 }
 
+const char *kernel_not_quick(const struct kernel *kernel)
+{
+	return kernel->not_quick;
+}
+
 const struct hooks *kernel_hooks(const struct kernel *kernel)
 {
 	return kernel->hooks;

@@ -49,6 +49,9 @@ void kernel_set_cgroup(struct kernel *kernel, int cgroup_fd);
  */
 void kernel_need(struct kernel *kernel, u64 metrics, bool watching);
 
+/** Why no program goes through the tasks by itself, so that iter/task does; NULL: one does. */
+const char *kernel_not_quick(const struct kernel *kernel);
+
 /** The programs on events, for people. */
 const struct hooks *kernel_hooks(const struct kernel *kernel);
 

@@ -90,7 +90,7 @@ static int find_unavailable(struct kernel *kernel)
 		if (!kernel_has_field(btf, need->type, need->field))
 			kernel_set_unavailable(kernel, need->metrics, need->reason);
 	}
-	kernel->quick = walk_is_quick(btf);
+	kernel->not_quick = walk_not_quick(btf);
 	btf__free(btf);
 	return 0;
 }
@@ -123,7 +123,7 @@ static int open_and_load(struct kernel *kernel)
 	if (!kernel->bpf)
 		return -errno;
 	hooks_choose(kernel->hooks, kernel->bpf, HOOKS_LIFECYCLE);
-	walk_choose(kernel->bpf, kernel->quick);
+	walk_choose(kernel->bpf, !kernel->not_quick);
 	return taskmon_bpf__load(kernel->bpf);
 }
 
@@ -140,9 +140,9 @@ static int load(struct kernel *kernel)
 	int err;
 
 	err = open_and_load(kernel);
-	if (err && err != -EPERM && kernel->quick) {
+	if (err && err != -EPERM && !kernel->not_quick) {
 		taskmon_bpf__destroy(kernel->bpf);
-		kernel->quick = false;
+		kernel->not_quick = "the kernel did not accept the program (-v tells more)";
 		err = open_and_load(kernel);
 	}
 	if (err && err != -EPERM && !kernel_is_too_old()) {

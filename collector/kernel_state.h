@@ -18,7 +18,7 @@ struct kernel {
 	struct hooks *hooks;
 	struct kernel_rings rings;
 	struct walk *walk;
-	bool quick; /* programs walk by themselves; see walk.h */
+	const char *not_quick; /* why no program walks by itself; NULL: one does. See walk.h */
 	bool watching;
 	struct stream *stream; /* NULL: nobody wants system calls */
 	size_t stream_bytes;

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -35,23 +34,15 @@ struct walk {
 	_Alignas(u64) char buffer[READ_BYTES];
 };
 
-/* Loading an earlier form of these programs made a guest of 768 MiB with 7.3 run out of memory; on 6.18 it takes 10. */
-static bool verifier_is_frugal(void)
-{
-	struct utsname name;
-
-	return uname(&name) == 0 && strtoul(name.release, NULL, 10) < 7;
-}
-
-bool walk_is_quick(const struct btf *kernel)
+const char *walk_not_quick(const struct btf *kernel)
 {
 	static const char *const needed[] = { "bpf_task_from_pid", "bpf_rcu_read_lock", "bpf_rdonly_cast" };
 	const char *way = getenv("TASKMON_WALK");
 
 	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
 		if (btf__find_by_name_kind(kernel, needed[i], BTF_KIND_FUNC) <= 0)
-			return false;
-	return way ? strcmp(way, "iter") != 0 : verifier_is_frugal();
+			return "this kernel has no functions for it (they came with 6.2)";
+	return way && strcmp(way, "iter") == 0 ? "TASKMON_WALK says so" : NULL;
 }
 
 void walk_choose(struct taskmon_bpf *bpf, bool quick)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One pass over all tasks, in the way that this kernel offers: programs that walk by themselves (6.2 to 6.x), or iter/task, which
- * costs up to twice as much; see bpf/sample.bpf.c. For tests, TASKMON_WALK in the environment takes one in any case: iter or quick.
+ * One pass over all tasks, in the way that this kernel offers: a program that walks by itself (6.2 and later), or iter/task, which
+ * costs up to twice as much; see bpf/sample.bpf.c. For tests, TASKMON_WALK=iter in the environment takes the second in any case.
  */
 #ifndef TASKMON_WALK_H
 #define TASKMON_WALK_H
@@ -14,8 +14,8 @@ struct taskmon_bpf;
 struct btf;
 struct walk;
 
-/** Can programs walk by themselves in this kernel? */
-bool walk_is_quick(const struct btf *kernel);
+/** Why no program can walk by itself in this kernel; NULL: it can. */
+const char *walk_not_quick(const struct btf *kernel);
 /** Which programs an object that is not loaded yet shall have. */
 void walk_choose(struct taskmon_bpf *bpf, bool quick);
 

@@ -28,7 +28,8 @@ struct string_table {
 
 struct column {
 	Taskmon__Column message;
-	uint8_t present[BITMAP_BYTES];
+	uint8_t absent[BITMAP_BYTES];  /* a bit per row: hardly anything is, so hardly any row need touch it */
+	uint8_t present[BITMAP_BYTES]; /* what the message has */
 	uint64_t values[WIRE_ROWS_MAX];
 };
 
@@ -41,7 +42,10 @@ struct rows_builder {
 	uint32_t tid[WIRE_ROWS_MAX], tgid[WIRE_ROWS_MAX], ppid[WIRE_ROWS_MAX], uid[WIRE_ROWS_MAX];
 	uint32_t comm[WIRE_ROWS_MAX], process_comm[WIRE_ROWS_MAX], cgroup[WIRE_ROWS_MAX], rules[WIRE_ROWS_MAX];
 	uint32_t exit_status[WIRE_ROWS_MAX], process_ended[WIRE_ROWS_MAX];
+	int last_comm, last_process_comm, last_cgroup, last_rules; /* indices of the row before; -1: there is none */
 	size_t column_count;
+	uint8_t metric[METRIC_TOTAL];     /* of each column */
+	uint32_t value_count[METRIC_TOTAL]; /* in each column */
 	Taskmon__Column *column_list[METRIC_TOTAL];
 	struct column columns[];
 };
@@ -78,6 +82,18 @@ static int intern(struct string_table *table, const char *text, size_t size)
 	return (int)table->count - 1;
 }
 
+/* Neighbours often have the same: `last`, which it becomes. */
+static int intern_again(struct string_table *table, int *last, const char *text, size_t limit)
+{
+	const ProtobufCBinaryData *entry = &table->entry[*last < 0 ? 0 : *last];
+	size_t size = entry->len;
+
+	if (*last >= 0 && size <= limit && strncmp((const char *)entry->data, text, size) == 0 &&
+	    (size == limit || text[size] == '\0'))
+		return *last;
+	return *last = intern(table, text, strnlen(text, limit));
+}
+
 struct rows_builder *rows_builder_new(uint64_t set, bool threads, bool ended)
 {
 	size_t columns = (size_t)__builtin_popcountll(set);
@@ -95,6 +111,7 @@ struct rows_builder *rows_builder_new(uint64_t set, bool threads, bool ended)
 		taskmon__column__init(&column->message);
 		column->message.metric = (uint32_t)id;
 		column->message.values = column->values;
+		builder->metric[builder->column_count] = (uint8_t)id;
 		builder->column_list[builder->column_count++] = &column->message;
 	}
 	rows_builder_reset(builder);
@@ -117,10 +134,10 @@ void rows_builder_reset(struct rows_builder *builder)
 	memset(builder->strings.slot, 0, sizeof(builder->strings.slot));
 	builder->strings.count = builder->strings.bytes = 0;
 	builder->has_rules = false;
-	for (size_t i = 0; i < builder->column_count; i++) {
-		builder->columns[i].message.n_values = 0;
-		memset(builder->columns[i].present, 0, BITMAP_BYTES);
-	}
+	builder->last_comm = builder->last_process_comm = builder->last_cgroup = builder->last_rules = -1;
+	memset(builder->value_count, 0, sizeof(builder->value_count));
+	for (size_t i = 0; i < builder->column_count; i++)
+		memset(builder->columns[i].absent, 0, BITMAP_BYTES);
 }
 
 int rows_builder_add(struct rows_builder *builder, const struct task_record *record, const char *cgroup, const char *rules)
@@ -130,10 +147,10 @@ int rows_builder_add(struct rows_builder *builder, const struct task_record *rec
 
 	if (row == WIRE_ROWS_MAX)
 		return -ENOSPC;
-	comm = intern(&builder->strings, record->comm, strnlen(record->comm, TASK_COMM_BYTES));
-	process_comm = intern(&builder->strings, record->process_comm, strnlen(record->process_comm, TASK_COMM_BYTES));
-	group = intern(&builder->strings, cgroup, strnlen(cgroup, WIRE_CGROUP_MAX));
-	rule = intern(&builder->strings, rules, strlen(rules));
+	comm = intern_again(&builder->strings, &builder->last_comm, record->comm, TASK_COMM_BYTES);
+	process_comm = intern_again(&builder->strings, &builder->last_process_comm, record->process_comm, TASK_COMM_BYTES);
+	group = intern_again(&builder->strings, &builder->last_cgroup, cgroup, WIRE_CGROUP_MAX);
+	rule = intern_again(&builder->strings, &builder->last_rules, rules, SIZE_MAX);
 	if (comm < 0 || process_comm < 0 || group < 0 || rule < 0)
 		return -ENOSPC;
 
@@ -154,14 +171,24 @@ int rows_builder_add(struct rows_builder *builder, const struct task_record *rec
 	builder->process_ended[row] = !!(record->flags & RECORD_PROCESS_ENDED);
 	for (size_t i = 0; i < builder->column_count; i++) {
 		struct column *column = &builder->columns[i];
+		unsigned int id = builder->metric[i];
 
-		if (!(record->present & METRIC_BIT(column->message.metric)))
-			continue;
-		column->present[row / 8] |= (uint8_t)(1 << row % 8);
-		column->values[column->message.n_values++] = record->value[column->message.metric];
+		if (record->present & METRIC_BIT(id))
+			column->values[builder->value_count[i]++] = record->value[id];
+		else
+			column->absent[row / 8] |= (uint8_t)(1 << row % 8);
 	}
 	builder->rows.count++;
 	return 0;
+}
+
+/* Bits of the rows that have a value; those behind the last row stay 0. */
+static void find_present(struct column *column, size_t rows)
+{
+	for (size_t row = 0; row < rows; row += 8)
+		column->present[row / 8] = (uint8_t)~column->absent[row / 8];
+	if (rows % 8)
+		column->present[rows / 8] &= (uint8_t)((1 << rows % 8) - 1);
 }
 
 Taskmon__Rows *rows_builder_message(struct rows_builder *builder)
@@ -188,8 +215,11 @@ Taskmon__Rows *rows_builder_message(struct rows_builder *builder)
 	rows->n_columns = builder->column_count;
 	for (size_t i = 0; i < builder->column_count; i++) {
 		struct column *column = &builder->columns[i];
-		bool dense = column->message.n_values == rows->count;
+		bool dense = builder->value_count[i] == rows->count;
 
+		column->message.n_values = builder->value_count[i];
+		if (!dense)
+			find_present(column, rows->count);
 		column->message.present.data = dense ? NULL : column->present;
 		column->message.present.len = dense ? 0 : (rows->count + 7) / 8;
 	}

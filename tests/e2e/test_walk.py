@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Passes over all tasks, in both ways that there are (collector/walk.h): by programs that walk by themselves, where the kernel lets
-them, and by iter/task. What they find is looked at by all other tests; most run in the first way only, some of them here in the second."""
+"""Passes over all tasks, in both ways that there are (collector/walk.h): by a program that walks by itself, where the kernel lets
+it, and by iter/task. What they find is looked at by all other tests; most run in the first way only, some of them here in the second."""
 import collections
 import os
 import signal
@@ -10,7 +10,8 @@ import test_lifecycle
 import test_proc
 
 BOTH = None, "iter"
-THREADS, PROCESSES = 1301, 2  # records come in parts of 512, processes of 1024
+THREADS, PROCESSES = 1301, 2  # records come in parts of 512
+QUICK_SINCE = 6, 12  # of the kernels that are tested
 
 
 def collector_that_walks(how):
@@ -21,6 +22,32 @@ def collector_that_walks(how):
         return harness.Collector()
     finally:
         os.environ.pop("TASKMON_WALK", None)
+
+
+class Way(harness.Test):
+    def doctor(self, how):
+        os.environ.pop("TASKMON_WALK", None)
+        if how:
+            os.environ["TASKMON_WALK"] = how
+        try:
+            process = harness.Process([harness.program("taskmon-collector"), "--doctor"])
+        finally:
+            os.environ.pop("TASKMON_WALK", None)
+        self.addCleanup(process.close)
+        self.assertEqual(process.wait(), 0, process.stderr)
+        lines = [line.split(None, 1)[1] for line in process.stdout.splitlines() if line.startswith("sample_part ")]
+        self.assertEqual(len(lines), 1, process.stdout)
+        return lines[0]
+
+    def test_what_the_doctor_says(self):
+        """The quick way wherever the kernel has what it takes, or the reason why not."""
+        version = tuple(int(part) for part in os.uname().release.split("-")[0].split(".")[:2])
+        answer = self.doctor(None)
+        if version >= QUICK_SINCE:
+            self.assertTrue(answer.startswith("yes"), answer)
+        elif version < (6, 2):
+            self.assertTrue(answer.startswith("no: this kernel has no functions for it"), answer)
+        self.assertTrue(self.doctor("iter").startswith("no: "))
 
 
 class Parts(harness.Test):
@@ -56,7 +83,7 @@ class Parts(harness.Test):
                 program.close()
 
     def test_each_process_once(self):
-        """More processes than are listed at once."""
+        """More processes than fit into a part."""
         program = self.workload("sleepers", "1", str(THREADS), user=harness.ALICE)
         program.fact("ready", 120)
         expected = sorted(line[4:] for line in program.stdout.splitlines() if line.startswith("pid="))
