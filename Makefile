@@ -211,11 +211,13 @@ $(B)/gen/bare.skel.h: $(B)/bench/bare.bpf.o
 $(B)/bench/bare: tests/bench/bare.c $(B)/gen/bare.skel.h
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -o $@ $< $(call pkg_libs,libbpf)
 
-$(B)/bench/getppid: tests/bench/getppid.c
+BENCH := $(addprefix $(B)/bench/,thresholds bare getppid reader)
+$(B)/bench/getppid $(B)/bench/reader: $(B)/bench/%: tests/bench/%.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -o $@ $<
 
-bench: all workloads $(B)/bench/thresholds $(B)/bench/bare $(B)/bench/getppid
+bench-programs: all workloads $(BENCH)
+bench: bench-programs
 	$(Q)$(B)/bench/thresholds
 	$(Q)TASKMON_BUILD=$(B) tests/bench/run
 
@@ -239,7 +241,7 @@ install: all
 clean:
 	rm -rf $(B)
 
-.PHONY: all check unit-tests workloads asan fuzz bench install clean
+.PHONY: all check unit-tests workloads asan fuzz bench-programs bench install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 

@@ -557,11 +557,6 @@ def wall_ns(text):
     return int(at.timestamp()) * NS + int((found.group(3) or "0").ljust(9, "0"))
 
 
-def cpu_clock_ns(pid):
-    """CPU time that a process has used until now, with its exited threads: clock_getcpuclockid(3)."""
-    return time.clock_gettime_ns(~pid << 3 | 2)
-
-
 def lived_on_ns(boottime_ns, row):
     """How long after a time that a program printed (CLOCK_BOOTTIME) a row of its was measured."""
     offset = time.clock_gettime_ns(time.CLOCK_REALTIME) - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
