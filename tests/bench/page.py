@@ -52,6 +52,12 @@ def ratios(values, base):
     return [statistics.median(values) / statistics.median(base)]
 
 
+def against(values, base):
+    """(ratio of the leasts, that in print with those of the rounds): of what others on the machine make slower, and never faster."""
+    least = min(values) / min(base)
+    return least, f"{least:.2f} × by the least; of the rounds {spread(ratios(values, base))}"
+
+
 def table(head, rows):
     return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in (head, ["---"] * len(head), *rows)) + "\n"
 
