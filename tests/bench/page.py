@@ -95,7 +95,7 @@ class Page:
     def compare(self, what, unit, values, base, digits=2):
         """A table of {name: values of the rounds}, with the ratio to one of them."""
         self.table((what, unit, f"ratio to {base}"),
-                   [(name, spread(found, digits), spread(ratios(found, values[base]))) for name, found in values.items() if found])
+                   [(name, spread(found, digits), "1" if name == base else spread(ratios(found, values[base]))) for name, found in values.items() if found])
 
     def must(self, what, limit, measured, met, beside=""):
         """A row of the design's table of what must be."""
