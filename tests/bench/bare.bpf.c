@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
  * The least that BPF programs can cost: on every system call, they do nothing, or write a record of 64 bytes into a BPF ring
- * buffer; of all tasks, an iterator that writes such a record of each.
+ * buffer; on malloc and free, they do nothing; of all tasks, an iterator that writes such a record of each.
  */
 #include "kernel_types.h"
 
@@ -59,6 +59,18 @@ int BPF_PROG(empty_enter, struct pt_regs *regs, long number)
 
 SEC("tp_btf/sys_exit")
 int BPF_PROG(empty_leave, struct pt_regs *regs, long result)
+{
+	return 0;
+}
+
+SEC("uprobe")
+int probe_enter(struct pt_regs *regs)
+{
+	return 0;
+}
+
+SEC("uretprobe")
+int probe_leave(struct pt_regs *regs)
 {
 	return 0;
 }

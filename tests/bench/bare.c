@@ -2,6 +2,7 @@
 /*
  * bare enter|empty|ring COMMAND [ARG...]: runs COMMAND with BPF programs on every system call that do nothing (on its beginning only, or
  * on both its ends), or write a record into a BPF ring buffer that is emptied meanwhile. Prints records=N lost=N on stderr.
+ * bare heap COMMAND [ARG...]: the same with programs that do nothing on malloc, at both its ends, and on free, at their first instructions.
  * bare walk PASSES: reads a record of each task, so many times. Prints tasks=N walk_ns=N (CPU time of one task) on stdout.
  * Root.
  */
@@ -19,6 +20,7 @@
 #include "bare.skel.h"
 
 enum { RECORD_BYTES = 64 };
+#define LIBC "/lib/x86_64-linux-gnu/libc.so.6"
 
 static const struct {
 	const char *name, *programs[2];
@@ -26,6 +28,7 @@ static const struct {
 	{ "enter", { "empty_enter" } },
 	{ "empty", { "empty_enter", "empty_leave" } },
 	{ "ring", { "ring_enter", "ring_leave" } },
+	{ "heap", { "probe_enter", "probe_leave" } },
 	{ "walk", { "walk" } },
 };
 
@@ -48,6 +51,21 @@ static int choose(struct bare_bpf *bpf, const char *name)
 			bpf_program__set_autoload(bpf_object__find_program_by_name(bpf->obj, modes[i].programs[k]), true);
 		}
 	return err;
+}
+
+static int probe(struct bpf_program *program, pid_t pid, const char *function, bool leave)
+{
+	LIBBPF_OPTS(bpf_uprobe_opts, options, .func_name = function, .retprobe = leave);
+
+	return bpf_program__attach_uprobe_opts(program, pid, LIBC, 0, &options) ? 0 : -1;
+}
+
+static int attach(struct bare_bpf *bpf, const char *mode, pid_t child)
+{
+	if (strcmp(mode, "heap") != 0)
+		return bare_bpf__attach(bpf);
+	return probe(bpf->progs.probe_enter, child, "malloc", false) || probe(bpf->progs.probe_leave, child, "malloc", true) ||
+	       probe(bpf->progs.probe_enter, child, "free", false);
 }
 
 static unsigned long long cpu_ns(void)
@@ -137,13 +155,13 @@ int main(int argc, char **argv)
 	if (!bpf)
 		return fail("bare");
 	if (argc < 3 || choose(bpf, argv[1]))
-		return fprintf(stderr, "usage: bare enter|empty|ring COMMAND [ARG...]\n       bare walk PASSES\n"), 2;
+		return fprintf(stderr, "usage: bare enter|empty|ring|heap COMMAND [ARG...]\n       bare walk PASSES\n"), 2;
 	if (!walks)
 		child = prepare(argv + 2, &go);
 	if (child < 0)
 		return fail("bare");
 	bpf->rodata->tgid = (unsigned int)child;
-	if (bare_bpf__load(bpf) || bare_bpf__attach(bpf))
+	if (bare_bpf__load(bpf) || attach(bpf, argv[1], child))
 		return fail("bare: BPF programs");
 	status = walks ? walk(bpf, atoi(argv[2])) : run(bpf, child, go);
 	bare_bpf__destroy(bpf);

@@ -109,10 +109,11 @@ class Page:
         """A table, a plot and the slope in words of points (x, values of the rounds)."""
         self.say(f"## {name}\n")
         self.table((x_name, y_name), [(f"{x:g}", spread(values, 3)) for x, values in points])
-        self.say(f"It {growth(points)}.\n")
+        words = growth(points, y_name)
+        self.say(f"It {words}.\n")
         self.plot(name, title, x_name, y_name, {y_name: points}, **how)
         ends = [f"{points[i][0]:g}: {statistics.median(points[i][1]):.3g} {y_name}" for i in (0, -1)]
-        self.words.append((x_name, *ends, growth(points)))
+        self.words.append((x_name, *ends, words))
 
     def end(self):
         if self.musts:
@@ -152,7 +153,8 @@ def index():
     write("table.md", text)
     links = [f"- [{lines[0][2:]}]({name}.md): {lines[-1]}" for name, lines in pages.items()]
     plots = [f"![{os.path.basename(path)}]({os.path.basename(path)})" for path in sorted(glob.glob(os.path.join(OUT, "*.svg")))]
-    write("index.md", "# Benchmarks\n\n" + text + "\n## Pages\n\n" + "\n".join(links + ["", *plots]) + "\n")
+    took = sum(int(lines[-1].split()[1]) for lines in pages.values())
+    write("index.md", "# Benchmarks\n\n" + text + "\n## Pages\n\n" + "\n".join([*links, f"- all of them: {took} s", "", *plots]) + "\n")
     print(text)
     print(f"All of it: {os.path.join(OUT, 'index.md')}")
 

@@ -19,7 +19,7 @@ def slope_of(points):
     return my - slope * mx, slope
 
 
-def growth(points):
+def growth(points, unit=""):
     """How y grows with x, in words: the exponent of the power law through the upper half of the points, and the straight line through all."""
     points = medians(points)
     at_zero, each = slope_of(points)
@@ -31,7 +31,7 @@ def growth(points):
     words = ((-1.2, "falls faster than its inverse"), (-0.8, "falls as its inverse"), (-0.1, "falls, slower than its inverse"),
              (0.1, "does not depend on it"), (0.8, "grows slower than in proportion"), (1.2, "grows in proportion"))
     word = next((w for limit, w in words if exponent < limit), "grows faster than in proportion")
-    return f"{word} (exponent {exponent:.2f})" + (f": {each:.3g} for each and {at_zero:.3g} besides" if exponent > 0.1 else "")
+    return f"{word} (exponent {exponent:.2f})" + (f": {each:.3g} {unit} for each and {at_zero:.3g} besides" if exponent > 0.1 else "")
 
 
 def ticks_of(low, high, log):

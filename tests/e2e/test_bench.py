@@ -43,7 +43,7 @@ class Bench(unittest.TestCase):
                              ([(1, 3), (100, 0.03), (1000, 0.003)], "its inverse"), ([(1, 1), (10, 100), (100, 10000)], "faster than in proportion"),
                              ([(1, 1), (100, 10), (10000, 100)], "slower than in proportion")):
             self.assertIn(word, self.plot.growth([(x, [y]) for x, y in points]))
-        self.assertIn("3 for each and 5 besides", self.plot.growth([(x, [3 * x + 5, 0, 1e9]) for x in (2, 200, 2000)]))
+        self.assertIn("3 ms for each and 5 besides", self.plot.growth([(x, [3 * x + 5, 0, 1e9]) for x in (2, 200, 2000)], "ms"))
 
     def test_medians_and_ratios(self):
         self.assertEqual(self.page.spread([7, 3, 500]), "7.00 (3.00 to 500.00)")
