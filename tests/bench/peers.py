@@ -11,7 +11,6 @@ from bench import harness
 
 READER, BARE = (os.path.join(harness.BUILD, "bench", name) for name in ("reader", "bare"))
 CACHE = servers.CACHE  # where tests/servers/fetch has unpacked what would start a service if it were installed
-SCRAPES = 3
 
 
 def fetch():
@@ -46,9 +45,8 @@ class Exporter:
 
     def per_scrape(self):
         before = harness.cpu_clock_ns(self.process.pid)
-        for _ in range(SCRAPES):
-            assert self.answers(), self.process.stderr
-        return (harness.cpu_clock_ns(self.process.pid) - before) / SCRAPES
+        assert self.answers(), self.process.stderr
+        return harness.cpu_clock_ns(self.process.pid) - before
 
 
 def of_exporter(threads, path):

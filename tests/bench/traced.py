@@ -14,18 +14,19 @@ PER_CALL = 2  # events: entered and left
 
 class Recorded:
     """`calls` of them, at most `per_second` (0: at full speed), by a reporter that writes below a directory (None: that of all);
-    `meanwhile` is called when the first are written."""
+    `meanwhile` is called when the first are written; `prefer`: it is about what the programs can do, not about who else wants the CPU."""
 
-    def __init__(self, collector, calls, per_second=0, below=None, meanwhile=None):
+    def __init__(self, collector, calls, per_second=0, below=None, meanwhile=None, prefer=False):
         shutil.copy(GETPPID, harness.program("getppid"))
         out = bench.out_dir(harness.ALICE, below)
-        collector.prefer()  # it is about what the programs can do, not about who else wants the CPU
         before = harness.cpu_clock_ns(collector.pid)
         reporter = harness.Reporter("-m", "syscall", "-i", "1", "--csv", out, "--", harness.program("getppid"), str(calls), str(per_second),
                                     user=harness.ALICE, socket=collector.socket, out=out)
         path = os.path.join(out, "syscall.csv")
         try:
-            reporter.prefer()
+            if prefer:
+                reporter.prefer()
+                collector.prefer()
             if meanwhile:
                 harness.wait_until(lambda: os.path.exists(path) and os.path.getsize(path) > 1000, "the first rows")
                 meanwhile()
