@@ -153,16 +153,15 @@ class TestNames(Memleak):
         """By its name and by its soname, among what the process has mapped."""
         target = self.workload("leaky", "wait", "3", "1")
         target.fact("ready")
-        reporter = self.reporter("-p", str(target.pid), "--probe", "libc.so.6:malloc(size_t size)")
-        wait_until(lambda: reporter.status is not None or self.shared_has_links(), "the probes are attached")
+        reporter = self.reporter("-p", str(target.pid), "-i", "0.1", "-m", "task", "--probe", "libc.so.6:malloc(size_t size)")
+        wait_until(lambda: reporter.status is not None or reporter.task(), "a first row")
+        self.assertTrue(self.shared.uprobe_links())
         target.kill(signal.SIGUSR1)
         self.assertEqual(target.wait(), 0)
         self.assertEqual(reporter.wait(), 0, reporter.stderr)
         sizes = [r["size"] if "size" in r else r["arg_Size"] for r in reporter.csv("memleak") if r["ACTION"] == CALL]
         self.assertEqual(sizes[:6], ["1000", "100"] * 3)
 
-    def shared_has_links(self):
-        return any("uprobe" in str(info) or info.get("link_type") == "perf" for info in self.shared.fdinfo())
 
 
 class TestArguments(Memleak):
@@ -236,7 +235,7 @@ class TestChildren(Memleak):
 
     def test_nothing_stays_attached(self):
         self.run_leaky("leak", 2, 1, probes=["leak"])
-        wait_until(lambda: not [i for i in self.shared.fdinfo() if i.get("link_type") == "perf"], "all probes are detached")
+        wait_until(lambda: not self.shared.uprobe_links(), "all probes are detached")
 
 
 class TestGap(Memleak):
@@ -319,7 +318,7 @@ class TestRefusals(Memleak):
         target.fact("ready")
         self.refused("-p", str(target.pid), "--probe", f"{program('leaky')}:leak", status=4, words=["not yours"], user=ALICE)
         self.refused("-p", str(target.pid), "--probe", "leaky:leak", status=4, words=["not yours"], user=ALICE)
-        self.assertEqual([i for i in self.shared.fdinfo() if i.get("link_type") == "perf"], [])
+        self.assertEqual(self.shared.uprobe_links(), [])
 
 
 def probe(file, function, arguments=b""):
