@@ -537,6 +537,8 @@ class Churn(Service):
                                                                                   ("storm", "4", "53", "23")))
         for work in self.forks, self.churn, self.storm:
             work.fact("pid")
+        with open(f"/proc/{self.churn.pid}/maps", encoding="utf-8") as f:
+            self.libc = next(line.split()[-1] for line in f if "libc.so" in line)
         self.stays = self.reporter("-a", "-t", "-i", "0.5", "-m", "cpu,task", "--rotate-bytes", "1M", "--keep", "1", user=ROOT)
         self.until(self.stays.cpu, "it watches")
         self.rounds = 0
@@ -564,6 +566,8 @@ class Churn(Service):
         self.until(lambda: self.service.stderr.count("reloaded") == self.rounds, "it reads its rules again")
         self.visit("-r", "first", "-r", "both", "--metrics", "all", sig=signal.SIGKILL)
         self.visit("-p", f"{self.storm.pid},{self.forks.pid}", "--children", "-m", "net,cpu,task", sig=signal.SIGINT)
+        self.visit("-p", f"{self.churn.pid},{self.forks.pid}", "--children", "-m", "mem,syscall", sig=signal.SIGKILL)
+        self.visit("-p", str(self.churn.pid), "--probe", f"{self.libc}:read(int fd)", "-m", "task", "-d", "0.3")
         client = wire.Client(self.socket())
         client.greet()
         client.send(wire.subscribe(pids=[self.churn.pid])[:-2])

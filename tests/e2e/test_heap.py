@@ -354,6 +354,21 @@ class Ends(Watching, Test):
         self.until(lambda: probed() and self.heap(reporter, of_root.pid), "the others are probed")
         self.assertEqual(len(probed()), 1)
 
+    def test_what_has_no_room_is_counted(self):
+        """Each block that the ledger cannot hold, no more and no less."""
+        blocks = 2003
+        process = self.workload("leaky", "many", str(blocks))
+        process.fact("begun")
+        reporter = self.watch("-p", str(process.pid), pid=process.pid)
+        process.kill(signal.SIGUSR1)
+        self.assertEqual(process.wait(), 0)
+        self.assertEqual(reporter.wait(), 0, reporter.stderr)
+        end, = reporter.json(type="end")
+        full = sum(loss["count"] for loss in reporter.json(type="loss", cause="heap_full"))
+        self.assertEqual(end[COUNT], blocks)
+        self.assertEqual(end[TIMES] + full, blocks)
+        self.assertBetween(1000, end[TIMES], 1024)
+
     def test_full_table(self):
         process = self.workload(sys.executable, "-c", "import ctypes, signal\n"
                                 "get = ctypes.CDLL(None).malloc\n"

@@ -2,6 +2,7 @@
 """Calls of probed functions: each is a row, and so is its return, with what its thread has captured and changed."""
 import json
 import os
+import random
 import resource
 import signal
 import socket
@@ -10,8 +11,8 @@ import subprocess
 import sys
 import tempfile
 
-from harness import ALICE, BOB, NOBODY, Collector, Reporter, SharedCollector, json_losses, program, run_dir, wait_until
-from wire import ERROR, INVALID, LIMIT, SUBSCRIBE, SUBSCRIBED, Client, field, frame, varint
+from harness import ALICE, BOB, NOBODY, Collector, Reporter, SharedCollector, json_losses, keyed, program, run_dir, sanitized, wait_until
+from wire import ERROR, INVALID, LIMIT, SUBSCRIBE, SUBSCRIBED, Client, field, frame, unsubscribe, varint
 
 CALL, RETURN = "0", "1"
 PROBE_HITS = 25
@@ -405,6 +406,31 @@ class TestWire(SharedCollector):
             self.assertEqual(code, INVALID, text)
         self.assertIn("too long", text)
 
+    def test_damaged_files(self):
+        """A program with a few bytes changed, mostly in its headers, 101 times: an answer to each, and nobody notices."""
+        damage, answers = random.Random(67), {}
+        with open(program("leaky"), "rb") as f:
+            whole = f.read()
+        sections = struct.unpack_from("<Q", whole, 40)[0]
+        path = os.path.join(self.out_dir(), "damaged")
+        memory = keyed(f"/proc/{self.shared.pid}/status")["VmHWM"]
+        client = self.client()
+        for _ in range(101):
+            data = bytearray(whole)
+            for _ in range(damage.randrange(1, 6)):
+                begin, size = damage.choice(((0, 64), (64, 700), (sections, len(data) - sections), (0, len(data))))
+                at = begin + damage.randrange(size - 8)
+                data[at:at + 8] = damage.choice((b"\xff" * 8, bytes(8), damage.randbytes(8), struct.pack("<Q", len(data)), data[at:at + 4] + b"\xff\xff\xff\x7f"))
+            with open(path, "wb") as f:
+                f.write(data)
+            got = self.ask(client, [probe(0, b"leak")], [path])
+            answers[got[0]] = answers.get(got[0], 0) + 1
+            if got[0] == SUBSCRIBED:
+                client.send(unsubscribe(got[1][2][0]))
+        self.assertGreater(answers[ERROR], 23)
+        self.assertEqual(sum(answers.values()), 101)
+        self.assertLess(keyed(f"/proc/{self.shared.pid}/status")["VmHWM"], memory + 64 * 1024 * (8 if sanitized() else 1))
+
     def test_a_file_that_cannot_be_read_is_not_looked_at(self):
         """A descriptor that is open for nothing gives no right to the collector's."""
         client = self.client()
@@ -460,6 +486,28 @@ for round in range(1, 10):
 
 
 class TestLoss(Memleak):
+    def many(self, collector, calls):
+        """A reporter, and the process that is about to make so many calls."""
+        reporter = self.reporter("--probe", "leaky:second", "-i", "3600", "--", program("leaky"), "many", str(calls), socket=collector.socket)
+        wait_until(lambda: "begun=1" in reporter.stdout or reporter.status is not None, "the workload has begun")
+        return reporter, int(next(l.split("=")[1] for l in reporter.stdout.splitlines() if l.startswith("pid=")))
+
+    def test_a_collector_that_does_not_read(self):
+        """What the kernel's ring has no room for is counted, and calls and returns add up."""
+        collector = self.collector()
+        calls = 40009
+        reporter, pid = self.many(collector, calls)
+        collector.stop()
+        os.kill(pid, signal.SIGUSR1)
+        wait_until(lambda: "done=1" in reporter.stdout, "the calls are made", 120)
+        collector.resume()
+        self.assertEqual(reporter.wait(), 0, reporter.stderr)
+        rows = [r for r in reporter.csv("memleak") if r["Ticks"] != "END"]
+        lost = reporter.losses()
+        self.assertEqual(list(lost), ["probe_ring_full"])
+        self.assertGreater(len(rows), 1000)
+        self.assertEqual(len(rows) + lost["probe_ring_full"], 2 * calls)
+
     def test_children_that_cannot_be_probed(self):
         """A collector that may have no more descriptors probes no more of them; each that is left out counts once."""
         collector = self.collector()
@@ -488,10 +536,8 @@ class TestLoss(Memleak):
         """A small queue and a stopped report: what is missing is counted, and calls and returns add up."""
         collector = self.collector({"queue_bytes": 65536})
         calls = 40009
-        reporter = self.reporter("--probe", "leaky:second", "-i", "3600", "--", program("leaky"), "many", str(calls), socket=collector.socket)
-        wait_until(lambda: "begun=1" in reporter.stdout or reporter.status is not None, "the workload has begun")
+        reporter, pid = self.many(collector, calls)
         reporter.stop()
-        pid = int(next(l.split("=")[1] for l in reporter.stdout.splitlines() if l.startswith("pid=")))
         os.kill(pid, signal.SIGUSR1)
         wait_until(lambda: "done=1" in reporter.stdout, "the calls are made", 120)
         reporter.resume()
