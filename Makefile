@@ -73,7 +73,7 @@ $(B)/taskmon-report: $(REPORTER_OBJS) $(COMMON_OBJS)
 $(B)/gen/places: FORCE
 	@mkdir -p $(@D)
 	@echo '$(datadir) $(bindir) $(sbindir)' | cmp -s - $@ || echo '$(datadir) $(bindir) $(sbindir)' > $@
-$(B)/collector/config.o $(UNITS): $(B)/gen/places
+$(B)/collector/main.o $(UNITS): $(B)/gen/places
 FORCE:
 
 # The generated protobuf header before anything that includes it.

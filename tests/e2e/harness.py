@@ -386,6 +386,11 @@ class Collector(Process):
                       if "link_type" in info and info["link_type"] != "iter")
 
 
+    def uprobe_links(self):
+        """Its links to functions; what the kernel calls those of uprobe_multi differs."""
+        return [info for info in self.fdinfo() if info.get("link_type") in ("perf", "uprobe_multi", "<unknown>", "12")]
+
+
 class Test(unittest.TestCase):
     """A test with its own processes: all are ended, newest first, when it is over."""
 

@@ -366,6 +366,30 @@ class Ends(Watching, Test):
         self.until(lambda: probed() and self.heap(reporter, of_root.pid), "the others are probed")
         self.assertEqual(len(probed()), 1)
 
+    def test_an_environment_that_takes_long(self):
+        """Thousands of libraries in thousands of directories, none of which exists: it is not looked for all of them."""
+        env = {"LD_LIBRARY_PATH": "/x:" * 20011, "LD_PRELOAD": ":".join(f"l{i}" for i in range(4001))}
+        process = self.workload("blocks", "1", env=env)
+        process.fact("pid")
+        other = self.blocks("1", user=ROOT)
+        self.watch("-p", str(process.pid), pid=process.pid)
+        self.watch("-p", str(other.pid), pid=other.pid, user=ROOT)
+
+    def test_what_has_no_room_is_counted(self):
+        """Each block that the ledger cannot hold, no more and no less."""
+        blocks = 2003
+        process = self.workload("leaky", "many", str(blocks))
+        process.fact("begun")
+        reporter = self.watch("-p", str(process.pid), pid=process.pid)
+        process.kill(signal.SIGUSR1)
+        self.assertEqual(process.wait(), 0)
+        self.assertEqual(reporter.wait(), 0, reporter.stderr)
+        end, = reporter.json(type="end")
+        full = sum(loss["count"] for loss in reporter.json(type="loss", cause="heap_full"))
+        self.assertEqual(end[COUNT], blocks)
+        self.assertEqual(end[TIMES] + full, blocks)
+        self.assertBetween(1000, end[TIMES], 1024)
+
     def test_full_table(self):
         process = self.workload(sys.executable, "-c", "import ctypes, signal\n"
                                 "get = ctypes.CDLL(None).malloc\n"

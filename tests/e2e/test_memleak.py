@@ -2,6 +2,7 @@
 """Calls of probed functions: each is a row, and so is its return, with what its thread has captured and changed."""
 import json
 import os
+import random
 import resource
 import signal
 import socket
@@ -10,8 +11,8 @@ import subprocess
 import sys
 import tempfile
 
-from harness import ALICE, BOB, NOBODY, Collector, Reporter, SharedCollector, json_losses, program, run_dir, wait_until
-from wire import ERROR, INVALID, LIMIT, SUBSCRIBE, SUBSCRIBED, Client, field, frame, varint
+from harness import ALICE, BOB, NOBODY, Collector, Reporter, SharedCollector, json_losses, keyed, program, run_dir, sanitized, wait_until
+from wire import ERROR, INVALID, LIMIT, SUBSCRIBE, SUBSCRIBED, Client, field, frame, unsubscribe, varint
 
 CALL, RETURN = "0", "1"
 PROBE_HITS = 25
@@ -153,16 +154,15 @@ class TestNames(Memleak):
         """By its name and by its soname, among what the process has mapped."""
         target = self.workload("leaky", "wait", "3", "1")
         target.fact("ready")
-        reporter = self.reporter("-p", str(target.pid), "--probe", "libc.so.6:malloc(size_t size)")
-        wait_until(lambda: reporter.status is not None or self.shared_has_links(), "the probes are attached")
+        reporter = self.reporter("-p", str(target.pid), "-i", "0.1", "-m", "task", "--probe", "libc.so.6:malloc(size_t size)")
+        wait_until(lambda: reporter.status is not None or reporter.task(), "a first row")
+        self.assertTrue(self.shared.uprobe_links())
         target.kill(signal.SIGUSR1)
         self.assertEqual(target.wait(), 0)
         self.assertEqual(reporter.wait(), 0, reporter.stderr)
         sizes = [r["size"] if "size" in r else r["arg_Size"] for r in reporter.csv("memleak") if r["ACTION"] == CALL]
         self.assertEqual(sizes[:6], ["1000", "100"] * 3)
 
-    def shared_has_links(self):
-        return any("uprobe" in str(info) or info.get("link_type") == "perf" for info in self.shared.fdinfo())
 
 
 class TestArguments(Memleak):
@@ -245,7 +245,7 @@ class TestChildren(Memleak):
 
     def test_nothing_stays_attached(self):
         self.run_leaky("leak", 2, 1, probes=["leak"])
-        wait_until(lambda: not [i for i in self.shared.fdinfo() if i.get("link_type") == "perf"], "all probes are detached")
+        wait_until(lambda: not self.shared.uprobe_links(), "all probes are detached")
 
 
 class TestGap(Memleak):
@@ -328,7 +328,7 @@ class TestRefusals(Memleak):
         target.fact("ready")
         self.refused("-p", str(target.pid), "--probe", f"{program('leaky')}:leak", status=4, words=["not yours"], user=ALICE)
         self.refused("-p", str(target.pid), "--probe", "leaky:leak", status=4, words=["not yours"], user=ALICE)
-        self.assertEqual([i for i in self.shared.fdinfo() if i.get("link_type") == "perf"], [])
+        self.assertEqual(self.shared.uprobe_links(), [])
 
 
 def probe(file, function, arguments=b""):
@@ -415,6 +415,31 @@ class TestWire(SharedCollector):
             self.assertEqual(code, INVALID, text)
         self.assertIn("too long", text)
 
+    def test_damaged_files(self):
+        """A program with a few bytes changed, mostly in its headers, 101 times: an answer to each, and nobody notices."""
+        damage, answers = random.Random(67), {}
+        with open(program("leaky"), "rb") as f:
+            whole = f.read()
+        sections = struct.unpack_from("<Q", whole, 40)[0]
+        path = os.path.join(self.out_dir(), "damaged")
+        memory = keyed(f"/proc/{self.shared.pid}/status")["VmHWM"]
+        client = self.client()
+        for _ in range(101):
+            data = bytearray(whole)
+            for _ in range(damage.randrange(1, 6)):
+                begin, size = damage.choice(((0, 64), (64, 700), (sections, len(data) - sections), (0, len(data))))
+                at = begin + damage.randrange(size - 8)
+                data[at:at + 8] = damage.choice((b"\xff" * 8, bytes(8), damage.randbytes(8), struct.pack("<Q", len(data)), data[at:at + 4] + b"\xff\xff\xff\x7f"))
+            with open(path, "wb") as f:
+                f.write(data)
+            got = self.ask(client, [probe(0, b"leak")], [path])
+            answers[got[0]] = answers.get(got[0], 0) + 1
+            if got[0] == SUBSCRIBED:
+                client.send(unsubscribe(got[1][2][0]))
+        self.assertGreater(answers[ERROR], 23)
+        self.assertEqual(sum(answers.values()), 101)
+        self.assertLess(keyed(f"/proc/{self.shared.pid}/status")["VmHWM"], memory + 64 * 1024 * (8 if sanitized() else 1))
+
     def test_a_file_that_cannot_be_read_is_not_looked_at(self):
         """A descriptor that is open for nothing gives no right to the collector's."""
         client = self.client()
@@ -470,6 +495,28 @@ for round in range(1, 10):
 
 
 class TestLoss(Memleak):
+    def many(self, collector, calls):
+        """A reporter, and the process that is about to make so many calls."""
+        reporter = self.reporter("--probe", "leaky:second", "-i", "3600", "--", program("leaky"), "many", str(calls), socket=collector.socket)
+        wait_until(lambda: "begun=1" in reporter.stdout or reporter.status is not None, "the workload has begun")
+        return reporter, int(next(l.split("=")[1] for l in reporter.stdout.splitlines() if l.startswith("pid=")))
+
+    def test_a_collector_that_does_not_read(self):
+        """What the kernel's ring has no room for is counted, and calls and returns add up."""
+        collector = self.collector()
+        calls = 40009
+        reporter, pid = self.many(collector, calls)
+        collector.stop()
+        os.kill(pid, signal.SIGUSR1)
+        wait_until(lambda: "done=1" in reporter.stdout, "the calls are made", 120)
+        collector.resume()
+        self.assertEqual(reporter.wait(), 0, reporter.stderr)
+        rows = [r for r in reporter.csv("memleak") if r["Ticks"] != "END"]
+        lost = reporter.losses()
+        self.assertEqual(list(lost), ["probe_ring_full"])
+        self.assertGreater(len(rows), 1000)
+        self.assertEqual(len(rows) + lost["probe_ring_full"], 2 * calls)
+
     def test_children_that_cannot_be_probed(self):
         """A collector that may have no more descriptors probes no more of them; each that is left out counts once."""
         collector = self.collector()
@@ -498,10 +545,8 @@ class TestLoss(Memleak):
         """A small queue and a stopped report: what is missing is counted, and calls and returns add up."""
         collector = self.collector({"queue_bytes": 65536})
         calls = 40009
-        reporter = self.reporter("--probe", "leaky:second", "-i", "3600", "--", program("leaky"), "many", str(calls), socket=collector.socket)
-        wait_until(lambda: "begun=1" in reporter.stdout or reporter.status is not None, "the workload has begun")
+        reporter, pid = self.many(collector, calls)
         reporter.stop()
-        pid = int(next(l.split("=")[1] for l in reporter.stdout.splitlines() if l.startswith("pid=")))
         os.kill(pid, signal.SIGUSR1)
         wait_until(lambda: "done=1" in reporter.stdout, "the calls are made", 120)
         reporter.resume()
