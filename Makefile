@@ -190,11 +190,11 @@ COLLECTOR_BUT_KERNEL := $(FAKES) tests/fuzz/fake_kernel.c tests/fuzz/fake_intake
 $(B)/fuzz/fuzz_collector_frames: $(COLLECTOR_BUT_KERNEL)
 $(B)/fuzz/fuzz_collector_proc: $(COLLECTOR_BUT_KERNEL)
 $(B)/fuzz/fuzz_collector_proc: FUZZ_LINK := -Wl,--wrap=open,--wrap=readdir
-$(B)/fuzz/fuzz_collector_process_files: collector/process_files.c collector/open_in_root.c common/elf_file.c
+$(B)/fuzz/fuzz_collector_process_files: collector/process_files.c collector/open_in_root.c common/elf_file.c common/elf_functions.c
 $(B)/fuzz/fuzz_collector_process_files: FUZZ_LINK := -Wl,--wrap=open,--wrap=fopen
 $(B)/fuzz/fuzz_probe_site: collector/probe_site.c
 $(B)/fuzz/fuzz_smaps: collector/rollup.c collector/access.c
-$(B)/fuzz/fuzz_elf_file: common/elf_file.c
+$(B)/fuzz/fuzz_elf_file: common/elf_file.c common/elf_functions.c
 $(B)/fuzz/fuzz_declaration: common/declaration.c common/str.c
 $(B)/fuzz/%: tests/fuzz/%.c | $(B)/gen/taskmon.pb-c.h
 	@mkdir -p $(@D)
