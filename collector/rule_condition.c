@@ -106,8 +106,7 @@ static int read_children(void *target, const cJSON *value, struct json_file *fil
 	struct rule_reading *reading = target;
 
 	(void)file;
-	reading->rule->children = cJSON_IsTrue(value);
-	return cJSON_IsBool(value) ? 0 : -EINVAL;
+	return json_bool(value, &reading->rule->children);
 }
 
 static int read_description(void *target, const cJSON *value, struct json_file *file)
