@@ -168,7 +168,7 @@ $(B)/fuzz/fuzz_collector_config: collector/config.c common/json_file.c common/st
 $(B)/fuzz/fuzz_report_config: $(addprefix reporter/,config.c config_thresholds.c options.c option_check.c option_table.c option_values.c \
 	modules.c select.c proc_figures.c proc_stat.c derive.c csv_tables.c output.c output_file.c threshold_rule.c \
 	threshold_judge.c threshold_stats.c probe.c) common/declaration.c common/json_file.c common/str.c common/metric.c common/log.c
-$(B)/fuzz/fuzz_collector_rules: $(addprefix collector/,rule.c rule_term.c rule_condition.c) \
+$(B)/fuzz/fuzz_collector_rules: $(addprefix collector/,rule.c rule_term.c rule_single.c rule_condition.c) \
 	common/json_file.c common/metric.c common/str.c
 $(B)/fuzz/fuzz_report_proc_stat: reporter/proc_stat.c
 $(B)/fuzz/fuzz_report_top: reporter/top_output.c
@@ -190,11 +190,11 @@ COLLECTOR_BUT_KERNEL := $(FAKES) tests/fuzz/fake_kernel.c tests/fuzz/fake_intake
 $(B)/fuzz/fuzz_collector_frames: $(COLLECTOR_BUT_KERNEL)
 $(B)/fuzz/fuzz_collector_proc: $(COLLECTOR_BUT_KERNEL)
 $(B)/fuzz/fuzz_collector_proc: FUZZ_LINK := -Wl,--wrap=open,--wrap=readdir
-$(B)/fuzz/fuzz_collector_process_files: collector/process_files.c collector/open_in_root.c common/elf_file.c
+$(B)/fuzz/fuzz_collector_process_files: collector/process_files.c collector/open_in_root.c common/elf_file.c common/elf_functions.c
 $(B)/fuzz/fuzz_collector_process_files: FUZZ_LINK := -Wl,--wrap=open,--wrap=fopen
 $(B)/fuzz/fuzz_probe_site: collector/probe_site.c
 $(B)/fuzz/fuzz_smaps: collector/rollup.c collector/access.c
-$(B)/fuzz/fuzz_elf_file: common/elf_file.c
+$(B)/fuzz/fuzz_elf_file: common/elf_file.c common/elf_functions.c
 $(B)/fuzz/fuzz_declaration: common/declaration.c common/str.c
 $(B)/fuzz/%: tests/fuzz/%.c | $(B)/gen/taskmon.pb-c.h
 	@mkdir -p $(@D)

@@ -45,10 +45,7 @@ static int apply_others(void *target, const cJSON *value, struct json_file *file
 	struct config *config = target;
 
 	(void)file;
-	if (!cJSON_IsString(value))
-		return -EINVAL;
-	config->others_denied = strcmp(value->valuestring, "deny") == 0;
-	return config->others_denied || strcmp(value->valuestring, "own") == 0 ? 0 : -EINVAL;
+	return json_either(value, "own", "deny", &config->others_denied);
 }
 
 static int apply_queue_bytes(void *target, const cJSON *value, struct json_file *file)

@@ -240,10 +240,7 @@ static int apply_threads(void *target, const cJSON *value, struct json_file *fil
 	struct reading *reading = target;
 
 	(void)file;
-	if (!cJSON_IsBool(value))
-		return -EINVAL;
-	reading->options->threads = cJSON_IsTrue(value);
-	return 0;
+	return json_bool(value, &reading->options->threads);
 }
 
 static int apply_append(void *target, const cJSON *value, struct json_file *file)
@@ -251,10 +248,7 @@ static int apply_append(void *target, const cJSON *value, struct json_file *file
 	struct reading *reading = target;
 
 	(void)file;
-	if (!cJSON_IsBool(value))
-		return -EINVAL;
-	reading->options->output.append = cJSON_IsTrue(value);
-	return 0;
+	return json_bool(value, &reading->options->output.append);
 }
 
 static int apply_multiprocess(void *target, const cJSON *value, struct json_file *file)

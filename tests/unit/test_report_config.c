@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "files.h"
 #include "metric.h"
 #include "modules.h"
 #include "proc_figures.h"
@@ -17,21 +18,16 @@ enum { ARGUMENTS_MAX = 16 };
 /* Options with `text` as the file of -c and then `more`, a word each; the error without the path before it in `error`. */
 static int read_with(struct options *options, const char *text, const char *more, char *error, size_t size)
 {
-	char path[] = "/tmp/taskmon-unit-XXXXXX", message[512] = "", words[256];
+	char path[] = FILES_TEMPLATE, message[512] = "", words[256];
 	char *argv[ARGUMENTS_MAX] = { "taskmon-report", "-a", "-c", path }, *rest = words;
-	int fd = mkstemp(path), err, argc = 4;
+	int err, argc = 4;
 
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-	close(fd);
+	write_text(path, text);
 	snprintf(words, sizeof(words), "%s", more);
 	for (char *word; *words && (word = strsep(&rest, " "));)
 		argv[argc++] = word;
 	err = options_parse(options, argc, argv, message, sizeof(message));
-	unlink(path);
-	if (err)
-		assert_memory_equal(message, path, strlen(path));
-	snprintf(error, size, "%s", err ? message + strlen(path) : "");
+	remove_text(path, err, message, error, size);
 	return err;
 }
 
