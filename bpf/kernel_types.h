@@ -212,6 +212,20 @@ typedef struct {
 
 struct task_struct;
 
+/* include/linux/pid.h */
+struct hlist_head {
+	struct hlist_node *first;
+};
+
+struct pid {
+	struct hlist_head tasks[4];
+};
+
+/* include/linux/bpf_local_storage.h */
+struct bpf_local_storage {
+	struct bpf_local_storage_map *smap;
+};
+
 /* arch/x86/include/asm/thread_info.h */
 struct thread_info {
 	u32 status;
@@ -257,6 +271,7 @@ struct task_struct {
 	pid_t pid, tgid;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
+	struct pid *thread_pid;
 	struct list_head tasks; /* of a main thread: the next process */
 	struct list_head thread_node;
 	u64 utime, stime;
@@ -270,6 +285,7 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct css_set *cgroups;
 	struct task_io_accounting ioac;
+	atomic_t rcu_users;
 	struct bpf_local_storage *bpf_storage; /* of all its task storages; CONFIG_BPF_SYSCALL */
 };
 

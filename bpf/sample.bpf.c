@@ -222,7 +222,30 @@ static __always_inline void fetch(struct task_struct *task)
 	TOUCH(task, cgroups);
 }
 
-static __always_inline void fetch_some(struct task_struct *task)
+/* What finding a process and its state takes, and what a record of all of it needs beside its main thread. */
+static __always_inline void fetch_process(struct task_struct *leader)
+{
+	struct signal_struct *signal = leader->signal;
+	struct mm_struct *mm = leader->mm;
+	struct fdtable *files = leader->files->fdt;
+
+	fetch(leader);
+	TOUCH(leader, rcu_users);
+	TOUCH(leader->thread_pid, tasks);
+	TOUCH(leader->bpf_storage, smap);
+	TOUCH(leader->real_cred, uid);
+	TOUCH(signal, nr_threads);
+	TOUCH(signal, utime);
+	TOUCH(signal, ioac.rchar);
+	TOUCH(signal, sum_sched_runtime);
+	TOUCH(signal, oom_mm);
+	TOUCH(mm, total_vm);
+	TOUCH(mm, rss_stat[MM_FILEPAGES].count);
+	TOUCH(mm, rss_stat[MM_SHMEMPAGES].count);
+	(void)*(const volatile unsigned long *)&WORD_AT(files->open_fds);
+}
+
+static __always_inline void fetch_some(struct task_struct *task, bool whole)
 {
 	u32 key = pass.visited / FETCH_TASKS % FETCHES, index = pass.visited % FETCH_TASKS;
 	struct fetch *fetched = bpf_map_lookup_elem(&fetches, &key);
@@ -232,8 +255,12 @@ static __always_inline void fetch_some(struct task_struct *task)
 		return;
 	if (index == 0) {
 #pragma unroll
-		for (int i = 0; i < FETCH_TASKS; i++)
-			fetch(TYPED(task_struct, fetched->task[i]));
+		for (int i = 0; i < FETCH_TASKS; i++) {
+			if (whole)
+				fetch_process(TYPED(task_struct, fetched->task[i]));
+			else
+				fetch(TYPED(task_struct, fetched->task[i]));
+		}
 	}
 	fetched->task[index % FETCH_TASKS] = (u64)task;
 }
@@ -251,7 +278,7 @@ static __always_inline struct task_struct *next_thread(struct thread_visit *visi
 	if (!node || node == visit->head)
 		return NULL;
 	task = TYPED(task_struct, (void *)node - bpf_core_field_offset(struct task_struct, thread_node));
-	fetch_some(task);
+	fetch_some(task, false);
 	visit->next = task->thread_node.next;
 	return task;
 }
@@ -452,7 +479,7 @@ static long visit_process(u32 index, struct process_visit *at)
 		note(&pass.behind, leader->pid, leader->start_boottime);
 		note(process, leader->pid, leader->start_boottime);
 		if (!request.threads)
-			fetch_some(leader);
+			fetch_some(leader, true);
 		if (has_storage(leader) && sample_process(leader->pid))
 			pass.listed++;
 		if (pass.full)
