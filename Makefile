@@ -175,6 +175,8 @@ $(B)/fuzz/fuzz_report_config: $(call fuzz_objs,$(addprefix reporter/,config.c co
 	threshold_judge.c threshold_stats.c probe.c) common/declaration.c common/json_file.c common/str.c common/metric.c common/log.c)
 $(B)/fuzz/fuzz_collector_rules: $(call fuzz_objs,$(addprefix collector/,rule.c rule_term.c rule_single.c rule_condition.c) \
 	common/json_file.c common/metric.c common/str.c)
+$(B)/fuzz/fuzz_report_probe_path: $(call fuzz_objs,reporter/probe_path.c common/elf_file.c common/elf_functions.c)
+$(B)/fuzz/fuzz_report_probe_path: FUZZ_LINK := -Wl,--wrap=open,--wrap=fopen
 $(B)/fuzz/fuzz_report_proc_stat: $(call fuzz_objs,reporter/proc_stat.c)
 $(B)/fuzz/fuzz_report_top: $(call fuzz_objs,reporter/top_output.c)
 # The whole of a program but what is above its loop and below its sockets.

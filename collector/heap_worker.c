@@ -23,7 +23,7 @@
 
 #define SUBSYSTEM "heap"
 
-enum { EVENTS = 16, MAPPED_MS = 20, READY_FIRST = 2, TURN_MS = 100, ANSWER_MS = 2000 };
+enum { EVENTS = 16, MAPPED_MS = 20, MAPPED_SHARE = 10, READY_FIRST = 2, TURN_MS = 100, ANSWER_MS = 2000 };
 #define NS_PER_MS 1000000ULL
 
 /* A process that is probed. */
@@ -35,7 +35,7 @@ struct probed {
 	int pidfd; /* readable when it has ended */
 	struct heap_probes *probes;
 	u64 watches;    /* that wanted it first */
-	u64 updated_ns; /* when its files were looked at; 0: never yet */
+	u64 next_ns;    /* not before that are its files looked at again; 0: they never were */
 	bool mapped;    /* others may be mapped since */
 	bool found;     /* it was there when it came to be wanted: nobody expects to know what it did before */
 };
@@ -169,6 +169,7 @@ static void tell_late(struct heap_worker *worker, const struct probed *process)
 
 static void update(struct heap_worker *worker, struct probed *process, const struct heap_probes *parent)
 {
+	u64 began_ns = clock_boot_ns(), now_ns, rest_ns;
 	size_t before = heap_probes_count(process->probes);
 	int err = 0;
 
@@ -179,10 +180,12 @@ static void update(struct heap_worker *worker, struct probed *process, const str
 	}
 	err = err ? err : heap_probes_update(process->probes);
 	closer_pause(worker->programs.closer, false);
-	if (process->updated_ns ? heap_probes_count(process->probes) > before : !process->found)
+	if (process->next_ns ? heap_probes_count(process->probes) > before : !process->found)
 		tell_late(worker, process);
 	process->mapped = false;
-	process->updated_ns = clock_boot_ns();
+	now_ns = clock_boot_ns();
+	rest_ns = (MAPPED_SHARE - 1) * (now_ns - began_ns);
+	process->next_ns = now_ns + (rest_ns > MAPPED_MS * NS_PER_MS ? rest_ns : MAPPED_MS * NS_PER_MS);
 	if (err && err != -ESRCH)
 		log_debug(SUBSYSTEM, "process %d: not all is probed: %s", (int)process->tgid, strerror(-err));
 	kernel_heap_armed(worker->kernel)[process->slot] = heap_probes_armed(process->probes);
@@ -314,8 +317,8 @@ static void take_notices(struct heap_worker *worker, u64 for_ms)
 }
 
 /*
- * A program that loads libraries all the time must not keep us from all else, so each is looked at only so often, but at once if it was
- * not for a while. Returns how many milliseconds are left until the next one is due; -1: there is none.
+ * A program that loads libraries all the time, or such as take long to be looked at, must not keep us from all else: each has a tenth of
+ * our time at most, and is looked at at once if it was not for a while. Returns how many milliseconds are left until the next one is due; -1: there is none.
  */
 static int update_mapped(struct heap_worker *worker)
 {
@@ -325,7 +328,7 @@ static int update_mapped(struct heap_worker *worker)
 	LIST_FOREACH(process, &worker->processes, link) {
 		if (!process->mapped)
 			continue;
-		if (clock_boot_ns() - process->updated_ns >= MAPPED_MS * NS_PER_MS)
+		if (clock_boot_ns() >= process->next_ns)
 			update(worker, process, NULL);
 		else
 			wait_ms = MAPPED_MS;
