@@ -189,6 +189,7 @@ int dispatch_join(struct dispatch *dispatch, struct session *session, const stru
 	spec->watch = (unsigned int)bit;
 	err = use_check_user(dispatch->feeds, dispatch->feed_count, session_client(session), spec->watch);
 	if (err) {
+		release_probes(dispatch, spec);
 		watch_release(dispatch->watches, spec->watch);
 		return err;
 	}
