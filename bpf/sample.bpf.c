@@ -200,7 +200,7 @@ static __always_inline struct task_record *next_record(void)
 #define TOUCH(task, field) ((void)*(const volatile typeof((task)->field) *)&(task)->field)
 
 /*
- * What a record needs of a task is in a dozen cache lines, cold ones where there are many tasks, and the next thread is known
+ * What a record needs of a task is in some fifteen cache lines, cold ones where there are many tasks, and the next thread is known
  * only when one of them has come: that wait is most of the cost. So the addresses of the last pass are kept, and the lines of a
  * few threads are asked for at once, which takes no longer than for one. Nothing is done with what is read there: a task
  * may be gone, and its memory be something else.
@@ -212,6 +212,7 @@ static __always_inline void fetch(struct task_struct *task)
 	TOUCH(task, se.sum_exec_runtime);
 	TOUCH(task, se.nr_migrations);
 	TOUCH(task, sched_info.run_delay);
+	TOUCH(task, sched_info.last_queued); /* on some kernels in the next line */
 	TOUCH(task, exit_state);
 	TOUCH(task, pid);
 	TOUCH(task, real_parent);
@@ -219,6 +220,7 @@ static __always_inline void fetch(struct task_struct *task)
 	TOUCH(task, nvcsw);
 	TOUCH(task, real_cred);
 	TOUCH(task, ioac.rchar);
+	TOUCH(task, ioac.write_bytes); /* likewise */
 	TOUCH(task, cgroups);
 }
 
