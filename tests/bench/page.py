@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import time
 
-from bench import BENCH_DIR, OUT, harness
+from bench import OUT, harness
 from plot import growth, svg
 
 ORDER = "snapshot", "idle", "syscall", "sustained", "heap", "rules", "subscribers", "memory", "csv", "growth"  # as the design has them
