@@ -53,7 +53,7 @@ static __always_inline void begin_heap(struct task_struct *leader, u64 watches)
 		heap_armed[heap.slot & (HEAP_SLOTS - 1)] = 0;
 		bpf_map_update_elem(&heaps, &tgid, &heap, BPF_ANY);
 	}
-	if (!notify_heap(HEAP_WANTED, leader, watches, &heap, 0))
+	if (!notify_heap(HEAP_WANTED, leader, watches, &heap, bpf_get_current_pid_tgid() >> 32))
 		return;
 	count_loss(watches, LOSS_HEAP_FULL);
 	if (heap.slot) {

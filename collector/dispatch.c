@@ -272,20 +272,29 @@ int dispatch_probe(struct dispatch *dispatch, struct feed *feed, u32 tgid)
 	return err;
 }
 
-/* A process that is followed, or goes on as another task. Each is tried once; what has ended by now is no loss. */
-static void follow_with_probes(struct dispatch *dispatch, struct feed *feed, u32 tgid)
+/*
+ * A process that is followed, or goes on as another task. Each is tried once. One that was created just now runs already: what it calls
+ * until it is probed, or has ended, nobody sees.
+ */
+static void follow_with_probes(struct dispatch *dispatch, struct feed *feed, u32 tgid, bool born)
 {
-	int err = feed_spec(feed)->probe_count ? dispatch_probe(dispatch, feed, tgid) : 0;
+	Taskmon__Loss__Cause cause = TASKMON__LOSS__CAUSE__PROBE_PROCESS;
+	int err;
 
-	if (!err || err == -ESRCH || err == -EALREADY)
+	if (feed_spec(feed)->probe_count == 0)
+		return;
+	err = dispatch_probe(dispatch, feed, tgid);
+	if (!err || err == -ESRCH)
+		cause = TASKMON__LOSS__CAUSE__PROBE_LATE;
+	if (err == -EALREADY || (cause == TASKMON__LOSS__CAUSE__PROBE_LATE && !born))
 		return;
 	for (size_t i = 0; i < feed_subscribers(feed); i++)
-		session_add_loss(feed_subscriber(feed, i), TASKMON__LOSS__CAUSE__PROBE_PROCESS, 1);
+		session_add_loss(feed_subscriber(feed, i), cause, 1);
 }
 
 void dispatch_sample(struct dispatch *dispatch, struct feed *feed, const struct task_record *record)
 {
-	follow_with_probes(dispatch, feed, record->tgid);
+	follow_with_probes(dispatch, feed, record->tgid, false);
 	feed_add_sample(feed, record);
 }
 
@@ -330,7 +339,7 @@ static void route_event(struct dispatch *dispatch, const struct task_event *even
 		if (feed_spec(feed)->threads || !(event->flags & RECORD_THREAD))
 			feed_add_event(feed, event);
 		if (is_new)
-			follow_with_probes(dispatch, feed, event->tgid);
+			follow_with_probes(dispatch, feed, event->tgid, true);
 	}
 	if (event->type == RECORD_EXEC)
 		smaps_restart(dispatch->smaps, event);

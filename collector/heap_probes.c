@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -372,6 +373,27 @@ void heap_probes_free(struct heap_probes *probes)
 	for (size_t i = 0; i < probes->file_count; i++)
 		free_file(probes->files[i], probes->programs->closer);
 	free(probes);
+}
+
+int heap_probes_inherit(struct heap_probes *probes, const struct heap_probes *parent)
+{
+	struct stat stat;
+	int err = 0;
+
+	for (size_t i = 0; i < parent->file_count && !err; i++) {
+		int fd = fcntl(parent->files[i]->fd, F_DUPFD_CLOEXEC, 0);
+
+		if (fd >= 0 && fstat(fd, &stat) == 0 && is_new(probes, &stat))
+			err = probe_file(probes, fd, &stat);
+		else if (fd >= 0)
+			close(fd);
+	}
+	return err;
+}
+
+size_t heap_probes_count(const struct heap_probes *probes)
+{
+	return probes->file_count;
 }
 
 int heap_probes_update(struct heap_probes *probes)

@@ -161,11 +161,11 @@ void heap_slots_give_back(struct heap_slots *slots, u32 slot)
 	drop(slots, slot);
 }
 
-static bool get(struct heap_slots *slots, pid_t tgid, u32 slot, struct process_heap *entry)
+bool heap_slots_look(struct heap_slots *slots, pid_t tgid, u32 slot, struct process_heap *heap)
 {
 	u32 key = (u32)tgid;
 
-	return bpf_map_lookup_elem(slots->heaps, &key, entry) == 0 && entry->slot == slot;
+	return bpf_map_lookup_elem(slots->heaps, &key, heap) == 0 && heap->slot == slot;
 }
 
 u32 heap_slots_insert(struct heap_slots *slots, const struct heap_notice *notice)
@@ -192,17 +192,10 @@ void heap_slots_remove(struct heap_slots *slots, pid_t tgid, u32 slot)
 	struct process_heap entry;
 	u32 key = (u32)tgid;
 
-	if (!get(slots, tgid, slot, &entry))
+	if (!heap_slots_look(slots, tgid, slot, &entry))
 		return;
 	if (entry.unknown_frees)
 		log_debug(SUBSYSTEM, "process %d freed %llu blocks that it had before it was probed", (int)tgid,
 			  (unsigned long long)entry.unknown_frees);
 	bpf_map_delete_elem(slots->heaps, &key);
-}
-
-bool heap_slots_wanted(struct heap_slots *slots, pid_t tgid, u32 slot)
-{
-	struct process_heap entry;
-
-	return get(slots, tgid, slot, &entry) && entry.watches;
 }

@@ -32,7 +32,7 @@ void heap_slots_give_back(struct heap_slots *slots, u32 slot);
 u32 heap_slots_insert(struct heap_slots *slots, const struct heap_notice *notice);
 /** The process has no heap any more, unless it has another one. */
 void heap_slots_remove(struct heap_slots *slots, pid_t tgid, u32 slot);
-/** Does any watch want the heap of the process? */
-bool heap_slots_wanted(struct heap_slots *slots, pid_t tgid, u32 slot);
+/** What the kernel side has of the heap of a process; false: nothing. */
+bool heap_slots_look(struct heap_slots *slots, pid_t tgid, u32 slot, struct process_heap *heap);
 
 #endif

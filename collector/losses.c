@@ -43,6 +43,7 @@ void losses_tell(struct losses *told, const struct kernel *kernel, struct feed *
 		[LOSS_PROBE_RETURN] = TASKMON__LOSS__CAUSE__PROBE_RETURN,
 		[LOSS_STREAM_FULL] = TASKMON__LOSS__CAUSE__STREAM_FULL,
 		[LOSS_HEAP_FULL] = TASKMON__LOSS__CAUSE__HEAP_FULL,
+		[LOSS_HEAP_LATE] = TASKMON__LOSS__CAUSE__HEAP_LATE,
 	};
 	u64 skipped = kernel_skipped(kernel);
 

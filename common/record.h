@@ -213,6 +213,7 @@ enum loss_cause {
 	LOSS_PROBE_RETURN, /* a call whose return the kernel will not show, because too many are open in its thread */
 	LOSS_STREAM_FULL, /* no room for a system call in the ring of its CPU */
 	LOSS_HEAP_FULL,  /* a block that the ledger of its process had no room for, or a process that could not have a ledger */
+	LOSS_HEAP_LATE,  /* a process that ran before the functions that it allocates with were probed */
 	LOSS_CAUSES
 };
 
@@ -429,7 +430,7 @@ struct heap_notice {
 	u32 slot;
 	u32 era; /* see struct watch_settings */
 	u32 uid; /* real user id of the process */
-	u32 tid;
+	u32 tid;  /* HEAP_LEFT: see there. HEAP_WANTED: the process that is the reason: its parent, itself, or who looks for processes */
 };
 
 /** What a probed process has outstanding. */

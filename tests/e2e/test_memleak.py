@@ -217,6 +217,15 @@ class TestChildren(Memleak):
         self.assertEqual(reporter.wait(), 0, reporter.stderr)
         rows = [r for r in reporter.csv("memleak") if r["Ticks"] != "END"]
         self.assertEqual([(int(r["PID"]), r["ACTION"]) for r in rows], [(child, CALL), (child, RETURN)])
+        self.assertEqual(reporter.losses()["probe_late"], 1)
+
+    def test_calls_of_a_child_that_is_not_probed_yet_are_told(self):
+        """Children that call the function at once, or end before they can be probed: what has no rows is said to be missing."""
+        children = 7
+        reporter = self.reporter("--probe", f"{program('leaky')}:leak", "-i", "0.1", "--children", "--", "/bin/sh", "-c",
+                                 f"{program('leaky')} leak 1 1 & " * children + "wait")
+        self.assertEqual(reporter.wait(), 0, reporter.stderr)
+        self.assertEqual(reporter.losses().get("probe_late"), children)
 
     def test_only_the_probed_process_is_told(self):
         """Two processes of one program: each report has its own, with the same functions or others."""
