@@ -97,7 +97,7 @@ static long copy_block(void *map, u64 *address, struct heap_block *block, struct
 
 	if (block->epoch != copy->epoch)
 		return 0;
-	ledger = heap->times < HEAP_COPY_MAX ? bpf_map_lookup_elem(&ledgers, &slot) : NULL;
+	ledger = heap->times < HEAP_OWN_BLOCKS ? bpf_map_lookup_elem(&ledgers, &slot) : NULL;
 	if (!ledger || bpf_map_update_elem(ledger, address, &same, BPF_ANY))
 		return 1;
 	heap->size += same.size;

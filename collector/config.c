@@ -182,7 +182,7 @@ void config_defaults(struct config *config)
 		.stream_bytes = 64 << 20,
 		.smaps_share = 0.05,
 		.smaps_max_rss = 8ULL << 30,
-		.heap = { .blocks = 262144, .processes = 64, .processes_per_user = 32 },
+		.heap = { .blocks = 262144, .processes = 512, .processes_per_user = 256 },
 	};
 }
 

@@ -18,7 +18,7 @@ struct kernel;
 struct heap_slots *heap_slots_new(struct kernel *kernel, size_t blocks);
 void heap_slots_free(struct heap_slots *slots);
 
-/** Shall some slots with ledgers be ready for processes that need one at once? */
+/** Shall some slots with ledgers be ready for processes that need one at once, and the ledger that is shared? */
 void heap_slots_keep_ready(struct heap_slots *slots, bool keep);
 /** One step towards that; false: nothing is left to do. A step takes up to some hundredths of a second, as the kernel waits for its programs. */
 bool heap_slots_step(struct heap_slots *slots);

@@ -75,6 +75,11 @@ u32 *kernel_heap_armed(const struct kernel *kernel)
 	return kernel->bpf->bss->heap_armed;
 }
 
+u32 *kernel_heap_shares(const struct kernel *kernel)
+{
+	return kernel->bpf->bss->heap_shares;
+}
+
 void kernel_set_cgroup(struct kernel *kernel, int cgroup_fd)
 {
 	hooks_set_cgroup(kernel->hooks, cgroup_fd);

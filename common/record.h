@@ -247,6 +247,7 @@ struct watch_settings {
 	u32 epoch;      /* counts attachments to sched_switch: what was noted under another one is old */
 	u32 settled;    /* the first generation with these watches and rules: what was judged since then can be relied on */
 	u32 generation; /* counts changes, and passes that judge; a process judged under another one is judged again */
+	u64 heap_blocks; /* that a process may have in its ledgers */
 	u32 heap_era;   /* counts how often somebody wanted METRICS_OF_HEAP after nobody did: heaps of another one are old */
 	u32 judging;    /* this pass of the sampler also judges processes that are not watched yet */
 };
@@ -383,12 +384,18 @@ struct probe_texts {
 };
 
 /*
- * Heaps. Each probed process has a ledger, a table of its outstanding blocks by address, in a slot of `ledgers`.
+ * Heaps. Each probed process has a ledger, a table of its outstanding blocks by address, in a slot of `ledgers`. The kernel allocates 16 bytes
+ * for each block that a table has room for when it makes it, so that of a process is small: what does not fit is in a large one that all
+ * share, in slot 0.
  */
 enum {
-	HEAP_SLOTS = 1024,    /* slot 0 is nobody's */
-	HEAP_COPY_MAX = 65536, /* blocks that a forked child can inherit: they are copied while the parent waits */
+	HEAP_SLOTS = 1024,
+	HEAP_OWN_BLOCKS = 32768, /* in the ledger of a process; also what a forked child can inherit, which is copied while its parent waits */
+	HEAP_SHARED_FACTOR = 4,  /* how many times what a process may have fits into the shared one */
 };
+
+/** The key of a block in the shared ledger: addresses of user space have 47 bits. */
+#define HEAP_SHARED_KEY(slot, address) ((u64)(slot) << 48 | (address))
 
 /** How much is known of a heap. */
 enum heap_armed {
@@ -445,6 +452,7 @@ struct process_heap {
 	u64 size, times;   /* outstanding bytes and blocks */
 	u64 alloc_count, alloc_bytes;
 	u64 unknown_frees; /* of blocks that are in no ledger */
+	u64 shared;        /* blocks in the shared ledger */
 };
 
 /** One outstanding block of a ledger, by its address. */

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import unittest
 
+import maps
 from harness import ALICE, BOB, BUILD, NOBODY, ROOT, SharedCollector, Stat, Test, bpf_program_exists, program, read_csv, run_dir, select
 
 SIZE, TIMES, COUNT, BYTES = FIGURES = ("task_heap_size", "task_heap_times", "task_heap_alloc_count", "task_heap_alloc_bytes")
@@ -45,6 +46,11 @@ class Watching:
         """Of its JSON; a launched command writes to the same place."""
         text = reporter.stdout
         return select([json.loads(line) for line in text[:text.rfind("\n") + 1].splitlines() if line.startswith("{")], **match)
+
+    @classmethod
+    def losses(cls, reporter):
+        """But for programs on events, which 7.x skips now and then: heaps need none of them but those of forks, execs and exits."""
+        return [(loss["cause"], loss["count"]) for loss in cls.lines(reporter, type="loss") if loss["cause"] != "skipped"]
 
     @classmethod
     def heap(cls, reporter, pid):
@@ -104,7 +110,7 @@ class Allocators(Shared):
         process.end()
         self.assertEqual(reporter.wait(), 0, reporter.stderr)
         self.assertEqual({f: reporter.json(type="end")[0][f] for f in FIGURES}, self.ledger(process.facts()))
-        self.assertEqual(reporter.json(type="loss"), [])
+        self.assertEqual(self.losses(reporter), [])
 
     def test_threads_that_take_turns(self):
         """Many rounds of more threads than CPUs: wherever one thread is preempted, the next one goes on in the same functions."""
@@ -113,7 +119,7 @@ class Allocators(Shared):
         for number in range(1, 42):
             process.step("round", number)
         self.checkpoint(reporter, process, 42)
-        self.assertEqual(self.lines(reporter, type="loss"), [])
+        self.assertEqual(self.losses(reporter), [])
 
     @needs_file(workload_file("blocks-static"), "needs a static libc")
     def test_static(self):
@@ -214,7 +220,7 @@ class Offspring(Shared):
         os.kill(process.fact("c.pid"), signal.SIGTERM)
         process.end()
         self.assertEqual(reporter.wait(), 0, reporter.stderr)
-        self.assertEqual([(loss["cause"], loss["count"]) for loss in self.lines(reporter, type="loss")], [("heap_late", 1)])
+        self.assertEqual(self.losses(reporter), [("heap_late", 1)])
 
     def test_child_of_a_shell(self):
         """It is followed over its fork and its exec."""
@@ -383,6 +389,45 @@ class Ends(Watching, Test):
         self.assertLessEqual(full(), self.heap(reporter, process.pid)[COUNT] - 1000)
 
 
+class Large(Watching, Test):
+    """More blocks than the kernel has a table for in each process."""
+
+    def socket(self):
+        return self.served.socket
+
+    def test_shared_ledger(self):
+        self.served = self.collector({"heap_blocks": 65536})
+        process = self.workload(sys.executable, "-c", "import ctypes, itertools, signal\n"
+                                "libc = ctypes.CDLL(None)\n"
+                                "libc.malloc.restype = ctypes.c_void_p\n"
+                                "kept = (ctypes.c_void_p * 50021)()\n"
+                                "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])\n"
+                                "def get(n):\n"
+                                "    for i in range(n): kept[i] = libc.malloc(11)\n"
+                                "def give(n):\n"
+                                "    for i in range(n): libc.free(ctypes.c_void_p(kept[i]))\n"
+                                "print('pid=1', flush=True)\n"
+                                "for round in itertools.count(1):\n"
+                                "    signal.sigwait([signal.SIGUSR1])\n"
+                                "    (get if round % 2 else give)(50021)\n"
+                                "    print(f'round={round}', flush=True)\n")
+        process.fact("pid")
+        other = self.blocks("1")  # whose watch keeps the ledgers
+        self.watch("-p", str(other.pid), pid=other.pid)
+        reporter = self.watch("-p", str(process.pid), pid=process.pid)
+        before = self.heap(reporter, process.pid)
+        for number, blocks in ((1, 50021), (2, 0), (3, 50021)):
+            process.step("round", number)
+            self.until(lambda: abs(self.heap(reporter, process.pid)[TIMES] - before[TIMES] - blocks) < 20,  # Python has some itself
+                       lambda: f"round {number}: {before} and {blocks} blocks: {self.heap(reporter, process.pid)}")
+            self.assertNear(self.heap(reporter, process.pid)[SIZE] - before[SIZE], 11 * blocks, 20_000)
+        self.assertGreater(maps.entries(self.served, "ledger"), 50_000)
+        process.end()
+        self.assertEqual(reporter.wait(), 0, reporter.stderr)
+        self.assertEqual(self.losses(reporter), [])
+        self.until(lambda: maps.entries(self.served, "ledger") < 1000, "its blocks are gone")
+
+
 class Users(Shared):
     def test_of_another_user(self):
         process = self.blocks("1", user=ALICE)
@@ -424,4 +469,4 @@ class Users(Shared):
         end = reporter.json(type="end")[0]
         self.assertGreater(end[COUNT], 1000)
         self.assertLess(end[TIMES], 100_000)
-        self.assertEqual(reporter.json(type="loss"), [])
+        self.assertEqual(self.losses(reporter), [])

@@ -122,7 +122,7 @@ class PostgreSQL(Watching, Test):
         print(f"transactions per second: {alone:.0f}, traced {traced:.0f}, with a connection for each {each_alone:.0f}, traced {connections:.0f}; "
               f"{count} ends, {len(ends)} with figures, {max((row[TIMES] for row in ends), default=0)} blocks at most, {late()} late")
         self.assertGreater(len(ends), 3)
-        self.assertLessEqual({loss["cause"] for loss in self.lines(reporter, type="loss")}, {"heap_late", "heap_full"})
+        self.assertLessEqual({cause for cause, _ in self.losses(reporter)}, {"heap_late", "heap_full"})
         reporter.kill(signal.SIGINT)
         self.assertEqual(reporter.wait(), 0, reporter.stderr)
         self.until(lambda: maps.entries(self.served, "heaps") == 0, "no heap is left")
