@@ -27,6 +27,12 @@ static __always_inline struct process_heap *heap_hit(struct task_struct *task, u
 	if ((u32)task->tgid != tgid)
 		return NULL;
 	heap = bpf_map_lookup_elem(&heaps, &tgid);
+	/* the kernel may have skipped the program on the exec, see preempt.bpf.h; whoever has just executed has one thread */
+	if (heap && heap->program != program_of(task)) {
+		if (heap->program)
+			restart_heap(heap, task);
+		heap->program = program_of(task);
+	}
 	return heap && !heap->borrowed ? heap : NULL;
 }
 

@@ -36,6 +36,12 @@ static __always_inline struct process_heap *heap_of(struct task_struct *leader)
 	return heap && heap->start_time_ns == leader->start_boottime && heap->era == settings.heap_era ? heap : NULL;
 }
 
+/* Another number after each exec. */
+static __always_inline u64 program_of(struct task_struct *task)
+{
+	return bpf_core_field_exists(task->self_exec_id) ? task->self_exec_id : 0;
+}
+
 static __always_inline void begin_heap(struct task_struct *leader, u64 watches)
 {
 	struct process_heap heap = {
@@ -43,6 +49,7 @@ static __always_inline void begin_heap(struct task_struct *leader, u64 watches)
 		.epoch = bpf_ktime_get_boot_ns(),
 		.watches = watches,
 		.era = settings.heap_era,
+		.program = program_of(leader),
 	};
 	u32 tgid = leader->tgid;
 
@@ -136,6 +143,16 @@ static __noinline __attribute__((unused)) void fork_heap(struct task_struct *par
 		add_loss(heap->watches, LOSS_HEAP_FULL, old->times - heap->times);
 }
 
+static __always_inline void restart_heap(struct process_heap *heap, struct task_struct *task)
+{
+	heap->epoch = bpf_ktime_get_boot_ns();
+	heap->size = 0;
+	heap->times = 0;
+	heap->borrowed = 0;
+	heap->leaderless = 0;
+	heap->program = program_of(task);
+}
+
 /** A process executes another program: nothing that it had allocated is left. */
 static __noinline __attribute__((unused)) void exec_heap(struct task_struct *task, bool was_other_thread)
 {
@@ -149,11 +166,7 @@ static __noinline __attribute__((unused)) void exec_heap(struct task_struct *tas
 		return;
 	armed = &heap_armed[heap->slot & (HEAP_SLOTS - 1)];
 	*armed = *armed == HEAP_ARMED_AHEAD ? HEAP_ARMED : HEAP_UNARMED;
-	heap->epoch = bpf_ktime_get_boot_ns();
-	heap->size = 0;
-	heap->times = 0;
-	heap->borrowed = 0;
-	heap->leaderless = 0;
+	restart_heap(heap, task);
 	if (was_other_thread)
 		notify_heap(HEAP_MOVED, task, heap->watches, heap, 0);
 	notify_heap(HEAP_EXEC, task, heap->watches, heap, 0);

@@ -453,6 +453,7 @@ struct process_heap {
 	u64 alloc_count, alloc_bytes;
 	u64 unknown_frees; /* of blocks that are in no ledger */
 	u64 shared;        /* blocks in the shared ledger */
+	u64 program;       /* program_of() when it began; 0: not known */
 };
 
 /** One outstanding block of a ledger, by its address. */

@@ -9,6 +9,7 @@
 
 #include "config_thresholds.h"
 #include "csv_tables.h"
+#include "declaration.h"
 #include "json_file.h"
 #include "log.h"
 #include "option_values.h"
@@ -130,10 +131,13 @@ static int apply_probes(void *target, const cJSON *value, struct json_file *file
 static int apply_additional_var(void *target, const cJSON *value, struct json_file *file)
 {
 	struct reading *reading = target;
+	struct declaration declaration;
+	char error[256];
 
-	(void)file;
 	if (cJSON_IsNull(value) || (cJSON_IsString(value) && !value->valuestring[0]))
 		return 0;
+	if (cJSON_IsString(value) && declaration_parse(&declaration, value->valuestring, error, sizeof(error)))
+		return json_file_refuse(file, value, "\"%s\": %s", value->string, error);
 	return json_text(value, &reading->options->probe_variables);
 }
 

@@ -219,6 +219,9 @@ static void mistakes_are_told_with_their_line(void **state)
 		{ "{ \"memleak_probes\": {\n\"probes\": [\"main\"] } }",
 		  ":2: \"probes\": expected a list of functions, each \"BINARY:FUNCTION\"" },
 		{ "{ \"memleak_probes\": {\n\"prob\": [] } }", ":2: unknown key \"prob\" (did you mean \"probes\"?)" },
+		{ "{ \"memleak_probes\": {\n\n\"additional_var\": \"int a, double x\" } }",
+		  ":3: \"additional_var\": argument 2 \"double x\": a floating-point number is passed in a vector register (XMM), which BPF "
+		  "programs cannot read (leave it out: it has no part in where the others are)" },
 		{ "{ \"memleak_probes\": {\n\n\"additional_var\": 1 } }",
 		  ":3: \"additional_var\": expected arguments as in C, such as \"int size, char [10] name\"" },
 		{ "{ \"interval\": 0 }", ":1: \"interval\": expected 0.1 to 3600 seconds, a number" },
