@@ -355,6 +355,7 @@ class Collector(Process):
                 json.dump(config, f)
             argv += ["-c", path]
         super().__init__([*prefix, *argv])
+        self.prefer()  # late ticks shall be its own fault, not that of a busy machine
         if wait:
             ready = f"taskmon-collector: ready on {self.socket}\n"
             wait_until(lambda: ready in self.stderr or self.status is not None, f"{self} is ready")
