@@ -11,7 +11,7 @@ struct closer;
 
 /** NULL when out of memory. */
 struct closer *closer_new(void);
-/** Waits until all is closed. */
+/** Waits until all is closed, which it lets several threads do then. */
 void closer_free(struct closer *closer);
 /** Close it, soon. By any thread. */
 void closer_add(struct closer *closer, int fd);
