@@ -223,7 +223,7 @@ struct pid {
 
 /* include/linux/bpf_local_storage.h */
 struct bpf_local_storage {
-	struct bpf_local_storage_map *smap;
+	struct bpf_local_storage_data *cache[1];
 };
 
 /* arch/x86/include/asm/thread_info.h */

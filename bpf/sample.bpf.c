@@ -197,7 +197,12 @@ static __always_inline struct task_record *next_record(void)
 	return bpf_map_lookup_elem(&samples, &index);
 }
 
-#define TOUCH(task, field) ((void)*(const volatile typeof((task)->field) *)&(task)->field)
+/* Nothing depends on it, so a kernel without the field need not be refused. */
+#define TOUCH(at, field)                                                                \
+	do {                                                                            \
+		if (bpf_core_field_exists((at)->field))                                 \
+			(void)*(const volatile typeof((at)->field) *)&(at)->field;      \
+	} while (0)
 
 /*
  * What a record needs of a task is in some fifteen cache lines, cold ones where there are many tasks, and the next thread is known
@@ -234,7 +239,7 @@ static __always_inline void fetch_process(struct task_struct *leader)
 	fetch(leader);
 	TOUCH(leader, rcu_users);
 	TOUCH(leader->thread_pid, tasks);
-	TOUCH(leader->bpf_storage, smap);
+	TOUCH(leader->bpf_storage, cache[0]);
 	TOUCH(leader->real_cred, uid);
 	TOUCH(signal, nr_threads);
 	TOUCH(signal, utime);

@@ -11,16 +11,18 @@ import wire
 from harness import NS, NOBODY, SLOW, Collector, Process, SharedCollector, Test, bpf_program_exists, keyed, program, wall_ns
 
 
-class Life(Test):
-    def socket(self):
-        return self.service.socket
-
+class WithSleeper:
     def watched_sleeper(self):
         sleeper = self.workload("sleepers", "1")
         sleeper.fact("ready")
         reporter = self.reporter("-i", "0.2", "-p", str(sleeper.pid))
         self.until(reporter.cpu, "a row")
         return sleeper, reporter
+
+
+class Life(WithSleeper, Test):
+    def socket(self):
+        return self.service.socket
 
     def shutdown(self, sig):
         self.service = service = self.collector()
@@ -126,7 +128,7 @@ class Life(Test):
             self.assertIn(word, process.stdout)
 
 
-class Cost(SharedCollector):
+class Cost(WithSleeper, SharedCollector):
     """Pay only for what is watched."""
 
     def test_no_program_on_an_event_without_a_subscriber(self):

@@ -184,6 +184,55 @@ static void long_strings_fill_a_frame_early(void **state)
 	rows_builder_free(builder);
 }
 
+/* What a neighbour has is found without looking far: not if it only begins alike. */
+static void neighbours_with_like_names(void **state)
+{
+	static const char *const names[] = { "worker", "worker", "worker2", "worker", "work", "", "sixteen-bytes-xy", "sixteen-bytes-x" };
+	struct rows_builder *builder = rows_builder_new(METRIC_BIT(0) | METRIC_BIT(1), true, false);
+	Taskmon__Rows *rows;
+
+	(void)state;
+	for (unsigned int i = 0; i < 8; i++) {
+		struct task_record record = row(i);
+
+		memset(record.comm, 0, sizeof(record.comm));
+		memcpy(record.comm, names[i], strlen(names[i]));
+		record.present = i == 3 ? 0 : METRIC_BIT(0) | METRIC_BIT(1);
+		assert_int_equal(rows_builder_add(builder, &record, names[7 - i], names[i]), 0);
+	}
+	rows = rows_builder_message(builder);
+	assert_int_equal(rows->n_strings, 6); /* the name of the process is among them */
+	for (unsigned int i = 0; i < 8; i++) {
+		const ProtobufCBinaryData *comm = &rows->strings[rows->comm[i]], *cgroup = &rows->strings[rows->cgroup[i]],
+					  *rule = &rows->strings[rows->rules[i]];
+
+		assert_int_equal(comm->len, strlen(names[i]));
+		assert_memory_equal(comm->data, names[i], comm->len);
+		assert_int_equal(cgroup->len, strlen(names[7 - i]));
+		assert_memory_equal(cgroup->data, names[7 - i], cgroup->len);
+		assert_int_equal(rule->len, strlen(names[i]));
+	}
+	assert_int_equal(rows->columns[1]->n_values, 7);
+	assert_int_equal(rows->columns[1]->present.len, 1);
+	assert_int_equal(rows->columns[1]->present.data[0], 0xf7);
+	rows_builder_free(builder);
+}
+
+/* Bits behind the last row are 0. */
+static void no_bits_behind_the_last_row(void **state)
+{
+	struct rows_builder *builder = rows_builder_new(METRIC_BIT(3), true, false);
+	Taskmon__Rows *rows;
+
+	(void)state;
+	fill(builder, 11); /* it is absent from every second row */
+	rows = rows_builder_message(builder);
+	assert_int_equal(rows->columns[0]->present.len, 2);
+	assert_int_equal(rows->columns[0]->present.data[0], 0x55);
+	assert_int_equal(rows->columns[0]->present.data[1], 0x05);
+	rows_builder_free(builder);
+}
+
 /* Each mutation makes the message contradict itself. */
 static void drop_a_tid(Taskmon__Rows *rows) { rows->n_tid--; }
 static void point_nowhere(Taskmon__Rows *rows) { rows->comm[3] = (uint32_t)rows->n_strings; }
@@ -243,6 +292,8 @@ int main(void)
 		cmocka_unit_test(rows_survive_the_wire),
 		cmocka_unit_test(a_full_builder_says_so),
 		cmocka_unit_test(long_strings_fill_a_frame_early),
+		cmocka_unit_test(neighbours_with_like_names),
+		cmocka_unit_test(no_bits_behind_the_last_row),
 		cmocka_unit_test(contradictions_are_found),
 		cmocka_unit_test(unknown_metrics_of_a_newer_collector_are_passed_over),
 	};
