@@ -324,7 +324,7 @@ class Targets(SharedCollector):
     def test_a_process_that_unmaps_its_c_library(self):
         barren = self.workload("barren")
         barren.fact("pid")
-        reporter = self.reporter("-i", "0.2", "-m", "cpu,task", "--metrics", "all", "-p", str(barren.pid))
+        reporter = self.reporter("-i", "0.2", "-m", "cpu,task", "--metrics", "free" if GUEST else "all", "-p", str(barren.pid))
         before = self.until(reporter.task, "a row")[0]
         for i in 1, 2, 3:
             barren.step("round", i)
@@ -388,7 +388,7 @@ class Outputs(SharedCollector):
         self.until(lambda: len(other.cpu()) > seen + 53, "it goes on")
         self.sleeper.end()
         self.assertEqual(other.wait(), 0, other.stderr)
-        self.assertEqual(other.losses(), {})
+        self.assertLessEqual(set(other.losses()), {"skipped"})  # on 7.x
 
     def test_the_directory_is_removed(self):
         reporter = self.reporter(*self.watch())
