@@ -476,7 +476,7 @@ class Noise(Service):
         path = os.path.join(self.out_dir(), "out.json")
         threads = self.reporter("-t", "-i", "0.2", "-m", "cpu,task", "--json", path, "-p", str(churn.pid))
         processes = self.reporter("-i", "0.5", "-m", "cpu,task", "-p", str(churn.pid))
-        everything = self.reporter("-i", "1", "-m", "cpu", "-a")
+        everything = self.reporter("-i", "1", "-m", "cpu", "-a", user=ALICE)  # whose other processes are all of this test
         counting = wire.Client(self.socket(), timeout=30 * SLOW)
         self.addCleanup(counting.close)
         counting.greet()
