@@ -5,7 +5,7 @@
 # make install    DESTDIR= prefix=/usr/local
 # make asan       both programs with ASan and UBSan, in build/asan/
 # make fuzz       the fuzzers, in build/fuzz/
-# make bench      the benchmarks (root)
+# make bench      the benchmarks (root, 12 minutes), pages in build/bench/
 # V=1 shows the commands. B=DIR builds somewhere else.
 
 VERSION := 0.1.0
@@ -68,6 +68,13 @@ $(B)/taskmon-collector: $(COLLECTOR_OBJS) $(COMMON_OBJS)
 
 $(B)/taskmon-report: $(REPORTER_OBJS) $(COMMON_OBJS)
 	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(call pkg_libs,$(REPORTER_PKGS)) -liberty -lm
+
+# Where things will be is in programs and units: what has that in it is made again when `make install` has another prefix than `make`.
+$(B)/gen/places: FORCE
+	@mkdir -p $(@D)
+	@echo '$(datadir) $(bindir) $(sbindir)' | cmp -s - $@ || echo '$(datadir) $(bindir) $(sbindir)' > $@
+$(B)/collector/main.o $(UNITS): $(B)/gen/places
+FORCE:
 
 # The generated protobuf header before anything that includes it.
 $(COLLECTOR_OBJS) $(REPORTER_OBJS) $(COMMON_OBJS): | $(B)/gen/taskmon.pb-c.h
@@ -154,44 +161,52 @@ check: unit-tests
 asan:
 	$(Q)$(MAKE) B=$(B)/asan SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' all unit-tests workloads
 
-# libFuzzer needs everything compiled by clang with its instrumentation, so the few files are compiled again.
-$(B)/fuzz/fuzz_frames: common/frame.c common/wire.c common/calls.c common/arena.c common/metric.c common/str.c reporter/why.c \
-	$(B)/gen/taskmon.pb-c.c
-$(B)/fuzz/fuzz_collector_config: collector/config.c common/json_file.c common/str.c
-$(B)/fuzz/fuzz_report_config: $(addprefix reporter/,config.c config_thresholds.c options.c option_values.c modules.c select.c \
-	proc_figures.c proc_stat.c derive.c csv_tables.c output.c output_file.c threshold_rule.c threshold_judge.c threshold_stats.c \
-	probe.c) common/declaration.c common/json_file.c common/str.c common/metric.c common/log.c
-$(B)/fuzz/fuzz_collector_rules: $(addprefix collector/,rule.c rule_term.c rule_condition.c) \
-	common/json_file.c common/metric.c common/str.c
-$(B)/fuzz/fuzz_report_proc_stat: reporter/proc_stat.c
-$(B)/fuzz/fuzz_report_top: reporter/top_output.c
+# libFuzzer needs everything compiled by clang with its instrumentation, so the programs' own files are compiled once more, for all fuzzers.
+FUZZ_CC = $(CLANG) $(ALL_CFLAGS) $(call pkg_cflags,$(COLLECTOR_PKGS)) -fno-sanitize-recover=undefined
+$(B)/fuzz/obj/%.o: %.c | $(B)/gen/taskmon.pb-c.h $(SKELETON)
+	@mkdir -p $(@D)
+	$(call say,FUZZCC,$<)$(FUZZ_CC) -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
+fuzz_objs = $(patsubst %.c,$(B)/fuzz/obj/%.o,$(1))
+$(B)/fuzz/fuzz_frames: $(call fuzz_objs,common/frame.c common/wire.c common/calls.c common/arena.c common/metric.c common/str.c reporter/why.c \
+	$(B)/gen/taskmon.pb-c.c)
+$(B)/fuzz/fuzz_collector_config: $(call fuzz_objs,collector/config.c common/json_file.c common/str.c)
+$(B)/fuzz/fuzz_report_config: $(call fuzz_objs,$(addprefix reporter/,config.c config_thresholds.c options.c option_check.c option_table.c option_values.c \
+	modules.c select.c proc_figures.c proc_stat.c derive.c csv_tables.c output.c output_file.c threshold_rule.c \
+	threshold_judge.c threshold_stats.c probe.c) common/declaration.c common/json_file.c common/str.c common/metric.c common/log.c)
+$(B)/fuzz/fuzz_collector_rules: $(call fuzz_objs,$(addprefix collector/,rule.c rule_term.c rule_single.c rule_condition.c) \
+	common/json_file.c common/metric.c common/str.c)
+$(B)/fuzz/fuzz_report_probe_path: $(call fuzz_objs,reporter/probe_path.c common/elf_file.c common/elf_functions.c)
+$(B)/fuzz/fuzz_report_probe_path: FUZZ_LINK := -Wl,--wrap=open,--wrap=fopen
+$(B)/fuzz/fuzz_report_proc_stat: $(call fuzz_objs,reporter/proc_stat.c)
+$(B)/fuzz/fuzz_report_top: $(call fuzz_objs,reporter/top_output.c)
 # The whole of a program but what is above its loop and below its sockets.
 FAKES := tests/fuzz/fake_uv.c tests/fuzz/fake_log.c
-FUZZ_COMMON := $(filter-out common/log.c,$(wildcard common/*.c)) $(B)/gen/taskmon.pb-c.c
-REPORTER_BUT_MAIN := $(FAKES) $(filter-out reporter/main.c,$(wildcard reporter/*.c)) $(FUZZ_COMMON)
+FUZZ_COMMON := $(call fuzz_objs,$(filter-out common/log.c,$(wildcard common/*.c)) $(B)/gen/taskmon.pb-c.c)
+REPORTER_BUT_MAIN := $(FAKES) $(call fuzz_objs,$(filter-out reporter/main.c,$(wildcard reporter/*.c))) $(FUZZ_COMMON)
 $(B)/fuzz/fuzz_report_frames: $(REPORTER_BUT_MAIN)
 $(B)/fuzz/fuzz_report_options: $(REPORTER_BUT_MAIN)
 # The collector, too, but for what needs a kernel: public functions of these files do nothing, unless fake_kernel.c has them.
-FUZZ_LEFT_OUT := $(wildcard $(addprefix collector/,doctor.c heap*.c hooks.c kernel.c main.c notify.c options.c privilege.c probe.c \
+FUZZ_LEFT_OUT := $(wildcard $(addprefix collector/,aside.c doctor.c heap*.c hooks.c kernel*.c main.c notify.c options.c privilege.c probe.c \
 	probe_hooks.c smaps.c uprobe*.c))
 $(B)/fuzz/stubs.c: $(FUZZ_LEFT_OUT:%.c=$(B)/%.o) Makefile
 	@mkdir -p $(@D)
 	$(Q)nm -g --defined-only $(filter %.o,$^) | awk '$$2 == "T" && $$3 != "main" { print "__attribute__((weak)) long " $$3 "(void) { return 0; }" }' \
 		| sed '1i #pragma clang diagnostic ignored "-Wmissing-prototypes"' > $@
-COLLECTOR_BUT_KERNEL := $(FAKES) tests/fuzz/fake_kernel.c $(B)/fuzz/stubs.c $(FUZZ_COMMON) \
-	$(filter-out $(FUZZ_LEFT_OUT),$(wildcard collector/*.c))
+COLLECTOR_BUT_KERNEL := $(FAKES) tests/fuzz/fake_kernel.c tests/fuzz/fake_intake.c $(B)/fuzz/stubs.c $(FUZZ_COMMON) \
+	$(call fuzz_objs,$(filter-out $(FUZZ_LEFT_OUT) collector/intake.c,$(wildcard collector/*.c)))
 $(B)/fuzz/fuzz_collector_frames: $(COLLECTOR_BUT_KERNEL)
 $(B)/fuzz/fuzz_collector_proc: $(COLLECTOR_BUT_KERNEL)
 $(B)/fuzz/fuzz_collector_proc: FUZZ_LINK := -Wl,--wrap=open,--wrap=readdir
-$(B)/fuzz/fuzz_probe_site: collector/probe_site.c
-$(B)/fuzz/fuzz_smaps: collector/rollup.c collector/access.c
-$(B)/fuzz/fuzz_elf_file: common/elf_file.c
-$(B)/fuzz/fuzz_declaration: common/declaration.c common/str.c
+$(B)/fuzz/fuzz_collector_process_files: $(call fuzz_objs,collector/process_files.c collector/open_in_root.c common/elf_file.c common/elf_functions.c)
+$(B)/fuzz/fuzz_collector_process_files: FUZZ_LINK := -Wl,--wrap=open,--wrap=fopen
+$(B)/fuzz/fuzz_probe_site: $(call fuzz_objs,collector/probe_site.c)
+$(B)/fuzz/fuzz_smaps: $(call fuzz_objs,collector/rollup.c collector/access.c)
+$(B)/fuzz/fuzz_elf_file: $(call fuzz_objs,common/elf_file.c common/elf_functions.c)
+$(B)/fuzz/fuzz_declaration: $(call fuzz_objs,common/declaration.c common/str.c)
 $(B)/fuzz/%: tests/fuzz/%.c | $(B)/gen/taskmon.pb-c.h
 	@mkdir -p $(@D)
-	$(call say,FUZZ,$<)$(CLANG) $(ALL_CFLAGS) $(call pkg_cflags,$(COLLECTOR_PKGS)) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-		-I$(if $(findstring fuzz_report_,$@),reporter,collector) \
-		-o $@ $(filter %.c,$^) $(call pkg_libs,$(COLLECTOR_PKGS)) -liberty -lm $(FUZZ_LINK)
+	$(call say,FUZZ,$<)$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -I$(if $(findstring fuzz_report_,$@),reporter,collector) \
+		-o $@ $(filter %.c %.o,$^) $(call pkg_libs,$(COLLECTOR_PKGS)) -liberty -lm $(FUZZ_LINK)
 fuzz: $(FUZZERS)
 
 # Of thresholds, without root.
@@ -211,12 +226,14 @@ $(B)/gen/bare.skel.h: $(B)/bench/bare.bpf.o
 $(B)/bench/bare: tests/bench/bare.c $(B)/gen/bare.skel.h
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -o $@ $< $(call pkg_libs,libbpf)
 
-$(B)/bench/getppid: tests/bench/getppid.c
+BENCH := $(addprefix $(B)/bench/,thresholds bare getppid reader)
+$(B)/bench/getppid $(B)/bench/reader: $(B)/bench/%: tests/bench/%.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -o $@ $<
 
-bench: all workloads $(B)/bench/thresholds $(B)/bench/bare $(B)/bench/getppid
-	$(Q)$(B)/bench/thresholds
+bench-programs: all workloads $(BENCH)
+bench: bench-programs
+	$(Q)$(B)/bench/thresholds > $(B)/bench/thresholds.txt && cat $(B)/bench/thresholds.txt
 	$(Q)TASKMON_BUILD=$(B) tests/bench/run
 
 install: all
@@ -239,7 +256,7 @@ install: all
 clean:
 	rm -rf $(B)
 
-.PHONY: all check unit-tests workloads asan fuzz bench install clean
+.PHONY: FORCE all check unit-tests workloads asan fuzz bench-programs bench install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 

@@ -6,6 +6,7 @@
  * knows its address, so threads cannot come in between.
  */
 #include "heap.bpf.h"
+#include "preempt.bpf.h"
 
 #include <bpf/bpf_tracing.h>
 
@@ -26,13 +27,17 @@ static __always_inline struct process_heap *heap_hit(struct task_struct *task, u
 	if ((u32)task->tgid != tgid)
 		return NULL;
 	heap = bpf_map_lookup_elem(&heaps, &tgid);
+	/* the kernel may have skipped the program on the exec, see preempt.bpf.h; whoever has just executed has one thread */
+	if (heap && heap->program != program_of(task)) {
+		if (heap->program)
+			restart_heap(heap, task);
+		heap->program = program_of(task);
+	}
 	return heap && !heap->borrowed ? heap : NULL;
 }
 
-static __always_inline void *ledger_of(const struct process_heap *heap)
+static __always_inline void *ledger_in(u32 slot)
 {
-	u32 slot = heap->slot;
-
 	return bpf_map_lookup_elem(&ledgers, &slot);
 }
 
@@ -51,18 +56,29 @@ static __always_inline bool is_within(struct heap_thread *thread, struct process
 	return address == BPF_CORE_READ(task, mm, uprobes_state.xol_area, vaddr);
 }
 
-/* Takes a block out of the ledger: its size is returned, or ALL_ONES if it was not there. */
-static __always_inline u64 take_block(struct process_heap *heap, u64 address)
+static __always_inline u64 take_from(void *ledger, u64 key, u64 epoch)
 {
-	void *ledger = ledger_of(heap);
 	struct heap_block *block;
 	u64 size;
 
-	block = ledger ? bpf_map_lookup_elem(ledger, &address) : NULL;
-	if (!block || block->epoch != heap->epoch)
+	block = ledger ? bpf_map_lookup_elem(ledger, &key) : NULL;
+	if (!block || block->epoch != epoch)
 		return ALL_ONES;
 	size = block->size;
-	return bpf_map_delete_elem(ledger, &address) ? ALL_ONES : size;
+	return bpf_map_delete_elem(ledger, &key) ? ALL_ONES : size;
+}
+
+/* Takes a block out of the ledgers: its size is returned, or ALL_ONES if it was not there. */
+static __noinline u64 take_block(struct process_heap *heap, u64 address)
+{
+	u64 size = take_from(ledger_in(heap->slot), address, heap->epoch);
+
+	if (size != ALL_ONES || !heap->shared)
+		return size;
+	size = take_from(ledger_in(0), HEAP_SHARED_KEY(heap->slot, address), heap->epoch);
+	if (size != ALL_ONES)
+		__sync_fetch_and_add(&heap->shared, -1);
+	return size;
 }
 
 static __always_inline void add_to_sums(struct process_heap *heap, struct heap_thread *thread, s64 size, s64 times)
@@ -75,21 +91,33 @@ static __always_inline void add_to_sums(struct process_heap *heap, struct heap_t
 	}
 }
 
+static __always_inline bool put_shared(struct process_heap *heap, u64 address, const struct heap_block *block)
+{
+	u64 key = HEAP_SHARED_KEY(heap->slot, address);
+	void *ledger = ledger_in(0);
+
+	if (heap->times >= settings.heap_blocks || !ledger || bpf_map_update_elem(ledger, &key, block, BPF_ANY))
+		return false;
+	__sync_fetch_and_add(&heap->shared, 1);
+	heap_shares[heap->slot & (HEAP_SLOTS - 1)] = 1;
+	return true;
+}
+
 /* False: there is no room for it. An address that is given out again was freed by a function that we do not know. */
-static __always_inline bool put_block(struct process_heap *heap, u64 address, u64 size)
+static __noinline bool put_block(struct process_heap *heap, u64 address, u64 size)
 {
 	struct heap_block block = { .size = size, .epoch = heap->epoch };
-	void *ledger = ledger_of(heap);
+	void *ledger = ledger_in(heap->slot);
 	u64 before;
 
 	if (!ledger)
 		return false;
-	if (!bpf_map_update_elem(ledger, &address, &block, BPF_NOEXIST))
+	if (!heap->shared && !bpf_map_update_elem(ledger, &address, &block, BPF_NOEXIST))
 		return true;
 	before = take_block(heap, address);
 	if (before != ALL_ONES)
 		add_to_sums(heap, NULL, -before, -1);
-	if (!bpf_map_update_elem(ledger, &address, &block, BPF_ANY))
+	if (!bpf_map_update_elem(ledger, &address, &block, BPF_ANY) || put_shared(heap, address, &block))
 		return true;
 	count_loss(heap->watches, LOSS_HEAP_FULL);
 	return false;
@@ -150,8 +178,7 @@ static __always_inline void free_block(struct process_heap *heap, struct heap_th
 		add_to_sums(heap, thread, -size, -1);
 }
 
-SEC("uprobe")
-int on_heap_call(struct pt_regs *regs)
+static __noinline int handle_call(struct pt_regs *regs)
 {
 	u64 cookie = bpf_get_attach_cookie(regs), address = regs->di, stack = regs->sp;
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -179,6 +206,13 @@ int on_heap_call(struct pt_regs *regs)
 	return 0;
 }
 
+SEC("uprobe")
+int on_heap_call(struct pt_regs *regs)
+{
+	WITHOUT_PREEMPTION(handle_call(regs));
+	return 0;
+}
+
 /* One change of the sums for each call, or a sample could fall in between. */
 static __always_inline void settle(struct process_heap *heap, struct heap_thread *thread, u64 address)
 {
@@ -197,8 +231,7 @@ static __always_inline void settle(struct process_heap *heap, struct heap_thread
 		add_to_sums(heap, thread, size, times);
 }
 
-SEC("uretprobe")
-int on_heap_return(struct pt_regs *regs)
+static __noinline int handle_return(struct pt_regs *regs)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct process_heap *heap = heap_hit(task, bpf_get_attach_cookie(regs));
@@ -220,5 +253,12 @@ int on_heap_return(struct pt_regs *regs)
 		return 0;
 	__sync_fetch_and_add(&heap->alloc_count, 1);
 	__sync_fetch_and_add(&heap->alloc_bytes, thread->size);
+	return 0;
+}
+
+SEC("uretprobe")
+int on_heap_return(struct pt_regs *regs)
+{
+	WITHOUT_PREEMPTION(handle_return(regs));
 	return 0;
 }

@@ -36,6 +36,12 @@ static __always_inline struct process_heap *heap_of(struct task_struct *leader)
 	return heap && heap->start_time_ns == leader->start_boottime && heap->era == settings.heap_era ? heap : NULL;
 }
 
+/* Another number after each exec. */
+static __always_inline u64 program_of(struct task_struct *task)
+{
+	return bpf_core_field_exists(task->self_exec_id) ? task->self_exec_id : 0;
+}
+
 static __always_inline void begin_heap(struct task_struct *leader, u64 watches)
 {
 	struct process_heap heap = {
@@ -43,6 +49,7 @@ static __always_inline void begin_heap(struct task_struct *leader, u64 watches)
 		.epoch = bpf_ktime_get_boot_ns(),
 		.watches = watches,
 		.era = settings.heap_era,
+		.program = program_of(leader),
 	};
 	u32 tgid = leader->tgid;
 
@@ -53,7 +60,7 @@ static __always_inline void begin_heap(struct task_struct *leader, u64 watches)
 		heap_armed[heap.slot & (HEAP_SLOTS - 1)] = 0;
 		bpf_map_update_elem(&heaps, &tgid, &heap, BPF_ANY);
 	}
-	if (!notify_heap(HEAP_WANTED, leader, watches, &heap, 0))
+	if (!notify_heap(HEAP_WANTED, leader, watches, &heap, bpf_get_current_pid_tgid() >> 32))
 		return;
 	count_loss(watches, LOSS_HEAP_FULL);
 	if (heap.slot) {
@@ -97,7 +104,7 @@ static long copy_block(void *map, u64 *address, struct heap_block *block, struct
 
 	if (block->epoch != copy->epoch)
 		return 0;
-	ledger = heap->times < HEAP_COPY_MAX ? bpf_map_lookup_elem(&ledgers, &slot) : NULL;
+	ledger = heap->times < HEAP_OWN_BLOCKS ? bpf_map_lookup_elem(&ledgers, &slot) : NULL;
 	if (!ledger || bpf_map_update_elem(ledger, address, &same, BPF_ANY))
 		return 1;
 	heap->size += same.size;
@@ -136,6 +143,16 @@ static __noinline __attribute__((unused)) void fork_heap(struct task_struct *par
 		add_loss(heap->watches, LOSS_HEAP_FULL, old->times - heap->times);
 }
 
+static __always_inline void restart_heap(struct process_heap *heap, struct task_struct *task)
+{
+	heap->epoch = bpf_ktime_get_boot_ns();
+	heap->size = 0;
+	heap->times = 0;
+	heap->borrowed = 0;
+	heap->leaderless = 0;
+	heap->program = program_of(task);
+}
+
 /** A process executes another program: nothing that it had allocated is left. */
 static __noinline __attribute__((unused)) void exec_heap(struct task_struct *task, bool was_other_thread)
 {
@@ -149,11 +166,7 @@ static __noinline __attribute__((unused)) void exec_heap(struct task_struct *tas
 		return;
 	armed = &heap_armed[heap->slot & (HEAP_SLOTS - 1)];
 	*armed = *armed == HEAP_ARMED_AHEAD ? HEAP_ARMED : HEAP_UNARMED;
-	heap->epoch = bpf_ktime_get_boot_ns();
-	heap->size = 0;
-	heap->times = 0;
-	heap->borrowed = 0;
-	heap->leaderless = 0;
+	restart_heap(heap, task);
 	if (was_other_thread)
 		notify_heap(HEAP_MOVED, task, heap->watches, heap, 0);
 	notify_heap(HEAP_EXEC, task, heap->watches, heap, 0);

@@ -278,6 +278,7 @@ struct task_struct {
 	struct prev_cputime prev_cputime;
 	unsigned long nvcsw, nivcsw;
 	u64 start_boottime;
+	u64 self_exec_id; /* counts execs */
 	unsigned long min_flt, maj_flt;
 	const struct cred *real_cred;
 	char comm[16];

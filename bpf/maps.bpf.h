@@ -446,6 +446,9 @@ struct {
 /* enum heap_armed per slot: what has no probes has no figures. */
 u32 heap_armed[HEAP_SLOTS] __weak;
 
+/* Slots that have had blocks in the shared ledger. */
+u32 heap_shares[HEAP_SLOTS] __weak;
+
 struct watch_settings settings __weak;
 struct rule_settings rules __weak;
 struct sample_request request __weak;

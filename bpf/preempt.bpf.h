@@ -4,6 +4,11 @@
  * programs turn preemption off themselves where the kernel lets them (6.10). What that cannot prevent is that a task is
  * scheduled away at the very end of a program: until it comes back, the kernel skips that program on that CPU. It counts
  * this (recursion_misses), and so do we; final records of tasks whose exit was skipped are sent when they are freed.
+ *
+ * Programs on functions of programs can be preempted on every kernel that has preemption, and the kernel then skips nothing. But since
+ * 6.13 the JIT compiler gives a program with 64 bytes of stack or more one stack per CPU (BPF_PRIV_STACK_MIN_SIZE,
+ * kernel/bpf/verifier.c), which it takes for safe: two threads that are in the program on one CPU overwrite each other's variables. So
+ * all that they do is in a function that is called without preemption, and the program itself has no stack.
  */
 #ifndef TASKMON_PREEMPT_BPF_H
 #define TASKMON_PREEMPT_BPF_H

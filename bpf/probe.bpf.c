@@ -9,6 +9,7 @@
  */
 #include "watch.bpf.h"
 #include "heap.bpf.h"
+#include "preempt.bpf.h"
 
 #include <bpf/bpf_core_read.h>
 
@@ -265,8 +266,7 @@ static __always_inline bool has_texts(const struct probe_spec *spec)
 	return found;
 }
 
-SEC("uprobe")
-int probe_call(struct user_regs *regs)
+static __noinline int handle_call(struct user_regs *regs)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct probe_texts *texts = NULL;
@@ -313,8 +313,14 @@ int probe_call(struct user_regs *regs)
 	return 0;
 }
 
-SEC("uretprobe")
-int probe_return(struct user_regs *regs)
+SEC("uprobe")
+int probe_call(struct user_regs *regs)
+{
+	WITHOUT_PREEMPTION(handle_call(regs));
+	return 0;
+}
+
+static __noinline int handle_return(struct user_regs *regs)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct probe_thread *thread;
@@ -358,33 +364,61 @@ int probe_return(struct user_regs *regs)
 	return 0;
 }
 
+SEC("uretprobe")
+int probe_return(struct user_regs *regs)
+{
+	WITHOUT_PREEMPTION(handle_return(regs));
+	return 0;
+}
+
+/* Each is read in a place of its own: the verifier wants to know which. */
+static __noinline u64 address_of_text(struct user_regs *regs, u32 place)
+{
+	u64 value = 0;
+
+	switch (place) {
+	case 0:
+		return *(volatile u64 *)&regs->di;
+	case 1:
+		return *(volatile u64 *)&regs->si;
+	case 2:
+		return *(volatile u64 *)&regs->dx;
+	case 3:
+		return *(volatile u64 *)&regs->cx;
+	case 4:
+		return *(volatile u64 *)&regs->r8;
+	case 5:
+		return *(volatile u64 *)&regs->r9;
+	}
+	bpf_probe_read_user(&value, sizeof(value), (void *)(regs->sp + 8 * (1 + place - PROBE_REGISTERS)));
+	return value;
+}
+
 /*
  * Texts that a program points to may not be in memory yet, and only a program that may sleep can have them brought in:
  * the one that reads them is not allowed to, because it looks at other tasks. This one is attached so that it runs
- * before.
+ * before. What sleeps must have a stack of less than 64 bytes (preempt.bpf.h).
  */
 SEC("uprobe.s")
 int probe_touch(struct user_regs *regs)
 {
-	u64 cookie = bpf_get_attach_cookie(regs);
+	u64 cookie = bpf_get_attach_cookie(regs), address;
 	u32 slot = PROBE_COOKIE_SLOT(cookie);
 	struct probe_spec *spec = bpf_map_lookup_elem(&probes, &slot);
-	struct arguments arguments;
-	u64 value;
 	char byte;
 
 	if (!spec || (u32)cookie != (u32)(bpf_get_current_pid_tgid() >> 32))
 		return 0;
-	read_registers(&arguments, regs);
 	for (u32 i = 0; i < PROBE_ARGUMENTS_MAX; i++) {
 		const struct probe_argument *argument = &spec->arguments[i];
 
 		if (i >= spec->argument_count)
 			break;
-		if (!argument->text_bytes || !argument_at(&arguments, argument->place, &value))
+		if (!argument->text_bytes)
 			continue;
-		bpf_copy_from_user(&byte, 1, (void *)value);
-		bpf_copy_from_user(&byte, 1, (void *)(value + argument->text_bytes - 1));
+		address = address_of_text(regs, argument->place);
+		bpf_copy_from_user(&byte, 1, (void *)address);
+		bpf_copy_from_user(&byte, 1, (void *)(address + argument->text_bytes - 1));
 	}
 	return 0;
 }

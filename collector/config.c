@@ -45,10 +45,7 @@ static int apply_others(void *target, const cJSON *value, struct json_file *file
 	struct config *config = target;
 
 	(void)file;
-	if (!cJSON_IsString(value))
-		return -EINVAL;
-	config->others_denied = strcmp(value->valuestring, "deny") == 0;
-	return config->others_denied || strcmp(value->valuestring, "own") == 0 ? 0 : -EINVAL;
+	return json_either(value, "own", "deny", &config->others_denied);
 }
 
 static int apply_queue_bytes(void *target, const cJSON *value, struct json_file *file)
@@ -182,7 +179,7 @@ void config_defaults(struct config *config)
 		.stream_bytes = 64 << 20,
 		.smaps_share = 0.05,
 		.smaps_max_rss = 8ULL << 30,
-		.heap = { .blocks = 262144, .processes = 64, .processes_per_user = 32 },
+		.heap = { .blocks = 262144, .processes = 512, .processes_per_user = 256 },
 	};
 }
 

@@ -8,10 +8,12 @@
 #include "clock.h"
 #include "heap.h"
 #include "log.h"
+#include "losses.h"
 #include "session.h"
 #include "settle.h"
 #include "smaps.h"
 #include "streams.h"
+#include "use.h"
 
 struct dispatch {
 	struct kernel *kernel;
@@ -25,8 +27,7 @@ struct dispatch {
 	struct feed **feeds;
 	size_t feed_count;
 	uint32_t last_id;
-	u64 lost_before[WATCH_MAX][LOSS_CAUSES]; /* what was told already */
-	u64 skipped_before;
+	struct losses told;
 };
 
 struct dispatch *dispatch_new(struct kernel *kernel, struct watches *watches, struct cgroups *cgroups,
@@ -168,56 +169,6 @@ static void remove_feed(struct dispatch *dispatch, struct feed *feed)
 	feed_free(feed);
 }
 
-static size_t subscriptions_of(const struct dispatch *dispatch, const struct session *session)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < dispatch->feed_count; i++)
-		count += feed_has(dispatch->feeds[i], session);
-	return count;
-}
-
-struct use {
-	size_t subscriptions; /* of the user */
-	u64 watches;          /* of the user */
-	u64 watches_of_users; /* of all who see only their own */
-};
-
-static struct use use_of(const struct dispatch *dispatch, uid_t uid)
-{
-	struct use use = { 0 };
-
-	for (size_t i = 0; i < dispatch->feed_count; i++) {
-		const struct feed *feed = dispatch->feeds[i];
-		u64 bit = 1ULL << feed_spec(feed)->watch;
-
-		for (size_t s = 0; s < feed_subscribers(feed); s++) {
-			const struct client *client = session_client(feed_subscriber(feed, s));
-
-			use.subscriptions += client->uid == uid;
-			use.watches |= client->uid == uid ? bit : 0;
-			use.watches_of_users |= client->sees_all ? 0 : bit;
-		}
-	}
-	return use;
-}
-
-/* May this client have one more subscription, with this watch? */
-static int check_use(const struct dispatch *dispatch, const struct client *client, unsigned int watch)
-{
-	struct use use = use_of(dispatch, client->uid);
-	u64 bit = 1ULL << watch;
-
-	if (client->uid == 0)
-		return 0;
-	if (use.subscriptions >= SUBSCRIPTIONS_PER_USER)
-		return -EUSERS;
-	if (__builtin_popcountll(use.watches | bit) > WATCHES_PER_USER ||
-	    (!client->sees_all && __builtin_popcountll(use.watches_of_users | bit) > WATCHES_OF_USERS))
-		return -EDQUOT;
-	return 0;
-}
-
 /* Each subscription holds one reference of the watch, each feed the wish for its level. */
 int dispatch_join(struct dispatch *dispatch, struct session *session, const struct watch_spec *watch,
 		  struct feed_spec *spec, struct feed **out)
@@ -225,9 +176,10 @@ int dispatch_join(struct dispatch *dispatch, struct session *session, const stru
 	struct feed *feed;
 	int bit, err;
 
-	if (subscriptions_of(dispatch, session) >= SUBSCRIPTIONS_PER_SESSION) {
+	err = use_check_session(dispatch->feeds, dispatch->feed_count, session);
+	if (err) {
 		release_probes(dispatch, spec);
-		return -EMFILE;
+		return err;
 	}
 	bit = watch_acquire(dispatch->watches, watch);
 	if (bit < 0) {
@@ -235,8 +187,9 @@ int dispatch_join(struct dispatch *dispatch, struct session *session, const stru
 		return bit;
 	}
 	spec->watch = (unsigned int)bit;
-	err = check_use(dispatch, session_client(session), spec->watch);
+	err = use_check_user(dispatch->feeds, dispatch->feed_count, session_client(session), spec->watch);
 	if (err) {
+		release_probes(dispatch, spec);
 		watch_release(dispatch->watches, spec->watch);
 		return err;
 	}
@@ -320,20 +273,29 @@ int dispatch_probe(struct dispatch *dispatch, struct feed *feed, u32 tgid)
 	return err;
 }
 
-/* A process that is followed, or goes on as another task. Each is tried once; what has ended by now is no loss. */
-static void follow_with_probes(struct dispatch *dispatch, struct feed *feed, u32 tgid)
+/*
+ * A process that is followed, or goes on as another task. Each is tried once. One that was created just now runs already: what it calls
+ * until it is probed, or has ended, nobody sees.
+ */
+static void follow_with_probes(struct dispatch *dispatch, struct feed *feed, u32 tgid, bool born)
 {
-	int err = feed_spec(feed)->probe_count ? dispatch_probe(dispatch, feed, tgid) : 0;
+	Taskmon__Loss__Cause cause = TASKMON__LOSS__CAUSE__PROBE_PROCESS;
+	int err;
 
-	if (!err || err == -ESRCH || err == -EALREADY)
+	if (feed_spec(feed)->probe_count == 0)
+		return;
+	err = dispatch_probe(dispatch, feed, tgid);
+	if (!err || err == -ESRCH)
+		cause = TASKMON__LOSS__CAUSE__PROBE_LATE;
+	if (err == -EALREADY || (cause == TASKMON__LOSS__CAUSE__PROBE_LATE && !born))
 		return;
 	for (size_t i = 0; i < feed_subscribers(feed); i++)
-		session_add_loss(feed_subscriber(feed, i), TASKMON__LOSS__CAUSE__PROBE_PROCESS, 1);
+		session_add_loss(feed_subscriber(feed, i), cause, 1);
 }
 
 void dispatch_sample(struct dispatch *dispatch, struct feed *feed, const struct task_record *record)
 {
-	follow_with_probes(dispatch, feed, record->tgid);
+	follow_with_probes(dispatch, feed, record->tgid, false);
 	feed_add_sample(feed, record);
 }
 
@@ -378,7 +340,7 @@ static void route_event(struct dispatch *dispatch, const struct task_event *even
 		if (feed_spec(feed)->threads || !(event->flags & RECORD_THREAD))
 			feed_add_event(feed, event);
 		if (is_new)
-			follow_with_probes(dispatch, feed, event->tgid);
+			follow_with_probes(dispatch, feed, event->tgid, true);
 	}
 	if (event->type == RECORD_EXEC)
 		smaps_restart(dispatch->smaps, event);
@@ -411,66 +373,9 @@ void dispatch_event(const void *record, size_t size, void *context)
 		route_event(dispatch, record);
 }
 
-/* One that is in several feeds of the same watch (of any, with ANY_WATCH) is told only once. */
-enum { ANY_WATCH = WATCH_MAX };
-
-static bool is_concerned(const struct feed *feed, unsigned int watch, Taskmon__Loss__Cause cause)
-{
-	if (cause == TASKMON__LOSS__CAUSE__STREAM_FULL && !feed_spec(feed)->syscalls)
-		return false;
-	return watch == ANY_WATCH || feed_spec(feed)->watch == watch;
-}
-
-static bool told_already(const struct dispatch *dispatch, size_t before, unsigned int watch, Taskmon__Loss__Cause cause,
-			 const struct session *session)
-{
-	for (size_t i = 0; i < before; i++)
-		if (is_concerned(dispatch->feeds[i], watch, cause) && feed_has(dispatch->feeds[i], session))
-			return true;
-	return false;
-}
-
-static void tell_loss(struct dispatch *dispatch, unsigned int watch, Taskmon__Loss__Cause cause, u64 count)
-{
-	for (size_t i = 0; i < dispatch->feed_count; i++) {
-		struct feed *feed = dispatch->feeds[i];
-
-		for (size_t s = 0; is_concerned(feed, watch, cause) && s < feed_subscribers(feed); s++)
-			if (!told_already(dispatch, i, watch, cause, feed_subscriber(feed, s)))
-				session_add_loss(feed_subscriber(feed, s), cause, count);
-	}
-}
-
-static void tell_losses(struct dispatch *dispatch)
-{
-	static const Taskmon__Loss__Cause causes[LOSS_CAUSES] = {
-		[LOSS_RING_FULL] = TASKMON__LOSS__CAUSE__RING_FULL,
-		[LOSS_STATE_FULL] = TASKMON__LOSS__CAUSE__STATE_FULL,
-		[LOSS_TABLE_FULL] = TASKMON__LOSS__CAUSE__TABLE_FULL,
-		[LOSS_PROBE_FULL] = TASKMON__LOSS__CAUSE__PROBE_RING_FULL,
-		[LOSS_PROBE_RETURN] = TASKMON__LOSS__CAUSE__PROBE_RETURN,
-		[LOSS_STREAM_FULL] = TASKMON__LOSS__CAUSE__STREAM_FULL,
-		[LOSS_HEAP_FULL] = TASKMON__LOSS__CAUSE__HEAP_FULL,
-	};
-	u64 skipped = kernel_skipped(dispatch->kernel);
-
-	for (unsigned int watch = 0; watch < WATCH_MAX; watch++) {
-		for (int cause = 0; cause < LOSS_CAUSES; cause++) {
-			u64 lost = kernel_lost(dispatch->kernel, watch, (enum loss_cause)cause);
-
-			if (lost != dispatch->lost_before[watch][cause])
-				tell_loss(dispatch, watch, causes[cause], lost - dispatch->lost_before[watch][cause]);
-			dispatch->lost_before[watch][cause] = lost;
-		}
-	}
-	if (skipped != dispatch->skipped_before)
-		tell_loss(dispatch, ANY_WATCH, TASKMON__LOSS__CAUSE__SKIPPED, skipped - dispatch->skipped_before);
-	dispatch->skipped_before = skipped;
-}
-
 void dispatch_flush(struct dispatch *dispatch)
 {
 	for (size_t i = 0; i < dispatch->feed_count; i++)
 		feed_flush(dispatch->feeds[i]);
-	tell_losses(dispatch);
+	losses_tell(&dispatch->told, dispatch->kernel, dispatch->feeds, dispatch->feed_count);
 }

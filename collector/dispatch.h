@@ -12,11 +12,6 @@
 #include "kernel.h"
 #include "watch.h"
 
-#define SUBSCRIPTIONS_PER_SESSION 16
-#define SUBSCRIPTIONS_PER_USER 128 /* each may be a feed of its own, with a megabyte and a pass of its own */
-#define WATCHES_PER_USER 32        /* of WATCH_MAX; root has no limit */
-#define WATCHES_OF_USERS 56        /* of all who see only their own: the rest is for operators */
-
 struct dispatch;
 struct heap;
 

@@ -144,6 +144,7 @@ void heap_want(struct heap *heap, bool wanted)
 	era = heap->orders.era;
 	pthread_mutex_unlock(&heap->orders.mutex);
 	kernel_settings(heap->kernel)->heap_era = era;
+	kernel_settings(heap->kernel)->heap_blocks = heap->limits.blocks;
 	if (changed)
 		wake(heap);
 }

@@ -3,11 +3,13 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "closer.h"
 #include "elf_file.h"
 #include "heap_functions.h"
@@ -23,6 +25,9 @@ enum {
 	PROBED_MAX = 32,    /* of these with functions of the family */
 	KNOWN_MAX = 256,    /* files whose functions are remembered */
 };
+
+/* What reading the files of a process may take; a web browser with all its symbols stays below. */
+#define READING_NS 3000000000ULL
 
 static const char *const program_names[HEAP_PROGRAMS] = {
 	[HEAP_ON_CALL] = "on_heap_call",
@@ -82,6 +87,7 @@ struct heap_probes {
 	struct heap_programs *programs;
 	bool allocate, incomplete;
 	bool seen_ahead, ahead; /* of a mapped file; of a program that is about to be executed */
+	uint64_t until_ns;      /* of this thread's CPU time: then no more files are read */
 	size_t seen_count, file_count;
 	struct identity seen[FILES_MAX];
 	struct probed_file *files[PROBED_MAX];
@@ -281,6 +287,10 @@ static bool is_new(struct heap_probes *probes, const struct stat *file)
 			return false;
 	if (probes->seen_count == FILES_MAX)
 		return false;
+	if (clock_ns(CLOCK_THREAD_CPUTIME_ID) > probes->until_ns) {
+		probes->incomplete = true;
+		return false;
+	}
 	probes->seen[probes->seen_count++] = identity;
 	return true;
 }
@@ -365,10 +375,33 @@ void heap_probes_free(struct heap_probes *probes)
 	free(probes);
 }
 
+int heap_probes_inherit(struct heap_probes *probes, const struct heap_probes *parent)
+{
+	struct stat stat;
+	int err = 0;
+
+	for (size_t i = 0; i < parent->file_count && !err; i++) {
+		int fd = fcntl(parent->files[i]->fd, F_DUPFD_CLOEXEC, 0);
+
+		if (fd >= 0 && fstat(fd, &stat) == 0 && is_new(probes, &stat))
+			err = probe_file(probes, fd, &stat);
+		else if (fd >= 0)
+			close(fd);
+	}
+	return err;
+}
+
+size_t heap_probes_count(const struct heap_probes *probes)
+{
+	return probes->file_count;
+}
+
 int heap_probes_update(struct heap_probes *probes)
 {
-	int err = process_files_mapped(probes->tid, handle_mapped, probes);
+	int err;
 
+	probes->until_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) + READING_NS;
+	err = process_files_mapped(probes->tid, handle_mapped, probes);
 	return err ? err : probes->incomplete ? -EIO : 0;
 }
 

@@ -32,6 +32,10 @@ struct heap_probes *heap_probes_new(pid_t tgid, struct heap_programs *programs);
 /** Detach all, soon. */
 void heap_probes_free(struct heap_probes *probes);
 
+/** Attach what is attached to the process that it was created by: it has the same files mapped. Returns as below. */
+int heap_probes_inherit(struct heap_probes *probes, const struct heap_probes *parent);
+/** In how many files anything is attached. */
+size_t heap_probes_count(const struct heap_probes *probes);
 /** Attach in files that are new since the last call. 0, -ESRCH when the process has gone, or another errno if not all could be attached. */
 int heap_probes_update(struct heap_probes *probes);
 /** Attach them to another thread: not to `leaving`, which exits (0: none does). Nothing is done if they are not attached to that one. */

@@ -20,7 +20,8 @@ enum {
 };
 
 struct heap_slots {
-	size_t blocks;
+	size_t blocks; /* of one process */
+	u32 *shares;   /* per slot: some may be in the shared ledger */
 	int heaps, ledgers, spare; /* maps */
 	bool keep_ready;
 	size_t ready;         /* in `spare` */
@@ -36,6 +37,7 @@ struct heap_slots *heap_slots_new(struct kernel *kernel, size_t blocks)
 	if (!slots)
 		return NULL;
 	slots->blocks = blocks;
+	slots->shares = kernel_heap_shares(kernel);
 	memset(slots->fds, 0xff, sizeof(slots->fds));
 	slots->heaps = kernel_map_fd(kernel, "heaps");
 	slots->ledgers = kernel_map_fd(kernel, "ledgers");
@@ -53,10 +55,10 @@ void heap_slots_free(struct heap_slots *slots)
 	free(slots);
 }
 
-static int make_ledger(struct heap_slots *slots, u32 slot)
+static int make_ledger(struct heap_slots *slots, u32 slot, size_t blocks)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_NO_PREALLOC);
-	int fd = bpf_map_create(BPF_MAP_TYPE_HASH, "ledger", sizeof(u64), sizeof(struct heap_block), (u32)slots->blocks, &options);
+	int fd = bpf_map_create(BPF_MAP_TYPE_HASH, "ledger", sizeof(u64), sizeof(struct heap_block), (u32)blocks, &options);
 	int err;
 
 	if (fd < 0)
@@ -79,7 +81,7 @@ static u32 make(struct heap_slots *slots)
 		slot++;
 	if (slot == HEAP_SLOTS)
 		return 0;
-	err = make_ledger(slots, slot);
+	err = make_ledger(slots, slot, slots->blocks < HEAP_OWN_BLOCKS ? slots->blocks : HEAP_OWN_BLOCKS);
 	if (!err)
 		return slot;
 	log_warning(SUBSYSTEM, "no room for the blocks of another process: %s", strerror(-err));
@@ -115,9 +117,31 @@ static bool clear(struct heap_slots *slots, int fd)
 	}
 }
 
+/* Blocks of a slot in the ledger that all share. */
+static void clear_shared(struct heap_slots *slots, u32 slot)
+{
+	u32 at, count;
+	int err = 0;
+
+	slots->shares[slot] = 0;
+	for (void *from = NULL; !err && slots->fds[0] >= 0; from = &at) {
+		count = BATCH;
+		err = bpf_map_lookup_batch(slots->fds[0], from, &at, slots->keys, slots->values, &count, NULL);
+		for (u32 i = 0; (!err || err == -ENOENT) && i < count; i++)
+			if (slots->keys[i] >> 48 == slot)
+				bpf_map_delete_elem(slots->fds[0], &slots->keys[i]);
+	}
+}
+
 void heap_slots_keep_ready(struct heap_slots *slots, bool keep)
 {
 	slots->keep_ready = keep;
+	if (slots->blocks <= HEAP_OWN_BLOCKS)
+		return;
+	if (keep && slots->fds[0] < 0 && make_ledger(slots, 0, HEAP_SHARED_FACTOR * slots->blocks))
+		log_warning(SUBSYSTEM, "no room for more than %d blocks of a process", HEAP_OWN_BLOCKS);
+	else if (!keep && slots->fds[0] >= 0)
+		drop(slots, 0);
 }
 
 bool heap_slots_step(struct heap_slots *slots)
@@ -156,16 +180,18 @@ void heap_slots_give_back(struct heap_slots *slots, u32 slot)
 {
 	if (!slot || slot >= HEAP_SLOTS || slots->fds[slot] < 0)
 		return;
+	if (slots->shares[slot])
+		clear_shared(slots, slot);
 	if (slots->keep_ready && slots->ready < SPARE && clear(slots, slots->fds[slot]) && make_ready(slots, slot))
 		return;
 	drop(slots, slot);
 }
 
-static bool get(struct heap_slots *slots, pid_t tgid, u32 slot, struct process_heap *entry)
+bool heap_slots_look(struct heap_slots *slots, pid_t tgid, u32 slot, struct process_heap *heap)
 {
 	u32 key = (u32)tgid;
 
-	return bpf_map_lookup_elem(slots->heaps, &key, entry) == 0 && entry->slot == slot;
+	return bpf_map_lookup_elem(slots->heaps, &key, heap) == 0 && heap->slot == slot;
 }
 
 u32 heap_slots_insert(struct heap_slots *slots, const struct heap_notice *notice)
@@ -192,17 +218,10 @@ void heap_slots_remove(struct heap_slots *slots, pid_t tgid, u32 slot)
 	struct process_heap entry;
 	u32 key = (u32)tgid;
 
-	if (!get(slots, tgid, slot, &entry))
+	if (!heap_slots_look(slots, tgid, slot, &entry))
 		return;
 	if (entry.unknown_frees)
 		log_debug(SUBSYSTEM, "process %d freed %llu blocks that it had before it was probed", (int)tgid,
 			  (unsigned long long)entry.unknown_frees);
 	bpf_map_delete_elem(slots->heaps, &key);
-}
-
-bool heap_slots_wanted(struct heap_slots *slots, pid_t tgid, u32 slot)
-{
-	struct process_heap entry;
-
-	return get(slots, tgid, slot, &entry) && entry.watches;
 }

@@ -18,7 +18,7 @@ struct kernel;
 struct heap_slots *heap_slots_new(struct kernel *kernel, size_t blocks);
 void heap_slots_free(struct heap_slots *slots);
 
-/** Shall some slots with ledgers be ready for processes that need one at once? */
+/** Shall some slots with ledgers be ready for processes that need one at once, and the ledger that is shared? */
 void heap_slots_keep_ready(struct heap_slots *slots, bool keep);
 /** One step towards that; false: nothing is left to do. A step takes up to some hundredths of a second, as the kernel waits for its programs. */
 bool heap_slots_step(struct heap_slots *slots);
@@ -32,7 +32,7 @@ void heap_slots_give_back(struct heap_slots *slots, u32 slot);
 u32 heap_slots_insert(struct heap_slots *slots, const struct heap_notice *notice);
 /** The process has no heap any more, unless it has another one. */
 void heap_slots_remove(struct heap_slots *slots, pid_t tgid, u32 slot);
-/** Does any watch want the heap of the process? */
-bool heap_slots_wanted(struct heap_slots *slots, pid_t tgid, u32 slot);
+/** What the kernel side has of the heap of a process; false: nothing. */
+bool heap_slots_look(struct heap_slots *slots, pid_t tgid, u32 slot, struct process_heap *heap);
 
 #endif

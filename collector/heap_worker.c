@@ -23,7 +23,7 @@
 
 #define SUBSYSTEM "heap"
 
-enum { EVENTS = 16, MAPPED_MS = 20, READY_FIRST = 2, TURN_MS = 100, ANSWER_MS = 2000 };
+enum { EVENTS = 16, MAPPED_MS = 20, MAPPED_SHARE = 10, READY_FIRST = 2, TURN_MS = 100, ANSWER_MS = 2000 };
 #define NS_PER_MS 1000000ULL
 
 /* A process that is probed. */
@@ -34,8 +34,10 @@ struct probed {
 	u32 slot, uid;
 	int pidfd; /* readable when it has ended */
 	struct heap_probes *probes;
-	u64 updated_ns; /* when its files were looked at */
+	u64 watches;    /* that wanted it first */
+	u64 next_ns;    /* not before that are its files looked at again; 0: they never were */
 	bool mapped;    /* others may be mapped since */
+	bool found;     /* it was there when it came to be wanted: nobody expects to know what it did before */
 };
 LIST_HEAD(probed_list, probed);
 
@@ -61,6 +63,16 @@ static struct probed *find(const struct heap_worker *worker, pid_t tgid, u64 sta
 
 	LIST_FOREACH(process, &worker->processes, link)
 		if (process->tgid == tgid && process->start_time_ns == start_time_ns)
+			return process;
+	return NULL;
+}
+
+static struct probed *find_tgid(const struct heap_worker *worker, pid_t tgid)
+{
+	struct probed *process;
+
+	LIST_FOREACH(process, &worker->processes, link)
+		if (process->tgid == tgid)
 			return process;
 	return NULL;
 }
@@ -145,15 +157,35 @@ static bool is_over_limit(const struct heap_worker *worker, u32 uid)
 	return worker->count >= worker->limits.processes || (uid != 0 && of_user >= worker->limits.processes_per_user);
 }
 
-static void update(struct heap_worker *worker, struct probed *process)
+/* What a process has called before there were probes on it is in no ledger. Of memory that is its parent's we have no account anyway. */
+static void tell_late(struct heap_worker *worker, const struct probed *process)
 {
-	int err;
+	struct process_heap heap = { .watches = process->watches };
+
+	heap_slots_look(worker->slots, process->tgid, process->slot, &heap);
+	if (!heap.borrowed)
+		kernel_add_loss(worker->kernel, heap.watches, LOSS_HEAP_LATE, 1);
+}
+
+static void update(struct heap_worker *worker, struct probed *process, const struct heap_probes *parent)
+{
+	u64 began_ns = clock_boot_ns(), now_ns, rest_ns;
+	size_t before = heap_probes_count(process->probes);
+	int err = 0;
 
 	closer_pause(worker->programs.closer, true);
-	err = heap_probes_update(process->probes);
+	if (parent) {
+		err = heap_probes_inherit(process->probes, parent);
+		kernel_heap_armed(worker->kernel)[process->slot] = heap_probes_armed(process->probes);
+	}
+	err = err ? err : heap_probes_update(process->probes);
 	closer_pause(worker->programs.closer, false);
+	if (process->next_ns ? heap_probes_count(process->probes) > before : !process->found)
+		tell_late(worker, process);
 	process->mapped = false;
-	process->updated_ns = clock_boot_ns();
+	now_ns = clock_boot_ns();
+	rest_ns = (MAPPED_SHARE - 1) * (now_ns - began_ns);
+	process->next_ns = now_ns + (rest_ns > MAPPED_MS * NS_PER_MS ? rest_ns : MAPPED_MS * NS_PER_MS);
 	if (err && err != -ESRCH)
 		log_debug(SUBSYSTEM, "process %d: not all is probed: %s", (int)process->tgid, strerror(-err));
 	kernel_heap_armed(worker->kernel)[process->slot] = heap_probes_armed(process->probes);
@@ -167,6 +199,8 @@ static struct probed *add(struct heap_worker *worker, const struct heap_notice *
 	if (!process)
 		return NULL;
 	*process = (struct probed){ .tgid = (pid_t)notice->tgid, .start_time_ns = notice->start_time_ns, .uid = notice->uid };
+	process->watches = notice->watches;
+	process->found = (pid_t)notice->tid == getpid();
 	process->slot = notice->slot;
 	process->probes = heap_probes_new(process->tgid, &worker->programs);
 	process->pidfd = pidfd_open(process->tgid, 0);
@@ -176,6 +210,8 @@ static struct probed *add(struct heap_worker *worker, const struct heap_notice *
 	if (process->probes && process->pidfd >= 0 && is_the_one(notice) &&
 	    epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, process->pidfd, &event) == 0)
 		return process;
+	if (!process->found)
+		tell_late(worker, process);
 	end(worker, process); /* it has gone already */
 	return NULL;
 }
@@ -191,7 +227,7 @@ static void refuse(struct heap_worker *worker, const struct heap_notice *notice)
 static void on_wanted(struct heap_worker *worker, const struct heap_notice *notice)
 {
 	struct heap_notice with_slot = *notice;
-	struct probed *process = find(worker, (pid_t)notice->tgid, notice->start_time_ns);
+	struct probed *process = find(worker, (pid_t)notice->tgid, notice->start_time_ns), *parent;
 
 	if (process)
 		return; /* wanted again before it had a heap */
@@ -209,13 +245,17 @@ static void on_wanted(struct heap_worker *worker, const struct heap_notice *noti
 		}
 	}
 	process = add(worker, &with_slot);
-	if (process)
-		update(worker, process);
+	if (!process)
+		return;
+	parent = find_tgid(worker, (pid_t)notice->tid);
+	update(worker, process, parent && parent != process ? parent->probes : NULL);
 }
 
 static void on_unwanted(struct heap_worker *worker, struct probed *process)
 {
-	if (!heap_slots_wanted(worker->slots, process->tgid, process->slot))
+	struct process_heap heap;
+
+	if (!heap_slots_look(worker->slots, process->tgid, process->slot, &heap) || !heap.watches)
 		end(worker, process);
 }
 
@@ -225,13 +265,13 @@ static void on_moved(struct heap_worker *worker, struct probed *process, const s
 
 	if (err && err != -ESRCH)
 		log_warning(SUBSYSTEM, "process %d is not probed as a whole any more: %s", (int)process->tgid, strerror(-err));
-	update(worker, process);
+	update(worker, process, NULL);
 }
 
 static void on_exec(struct heap_worker *worker, struct probed *process)
 {
 	heap_probes_executed(process->probes);
-	update(worker, process);
+	update(worker, process, NULL);
 }
 
 static void serve_notice(struct heap_worker *worker, const struct heap_notice *notice)
@@ -277,8 +317,8 @@ static void take_notices(struct heap_worker *worker, u64 for_ms)
 }
 
 /*
- * A program that loads libraries all the time must not keep us from all else, so each is looked at only so often, but at once if it was
- * not for a while. Returns how many milliseconds are left until the next one is due; -1: there is none.
+ * A program that loads libraries all the time, or such as take long to be looked at, must not keep us from all else: each has a tenth of
+ * our time at most, and is looked at at once if it was not for a while. Returns how many milliseconds are left until the next one is due; -1: there is none.
  */
 static int update_mapped(struct heap_worker *worker)
 {
@@ -288,8 +328,8 @@ static int update_mapped(struct heap_worker *worker)
 	LIST_FOREACH(process, &worker->processes, link) {
 		if (!process->mapped)
 			continue;
-		if (clock_boot_ns() - process->updated_ns >= MAPPED_MS * NS_PER_MS)
-			update(worker, process);
+		if (clock_boot_ns() >= process->next_ns)
+			update(worker, process, NULL);
 		else
 			wait_ms = MAPPED_MS;
 	}

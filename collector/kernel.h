@@ -39,6 +39,8 @@ int kernel_load_programs(const struct kernel *kernel, const char *const *names, 
 int kernel_map_fd(const struct kernel *kernel, const char *name);
 /** Of HEAP_SLOTS flags. */
 u32 *kernel_heap_armed(const struct kernel *kernel);
+/** Likewise: has it had blocks in the shared ledger? Set by the kernel side. */
+u32 *kernel_heap_shares(const struct kernel *kernel);
 
 /** The root of the cgroup v2 hierarchy, for the programs on packets; -1: there is none. */
 void kernel_set_cgroup(struct kernel *kernel, int cgroup_fd);

@@ -11,6 +11,7 @@
 
 #include <uv.h>
 
+#include "aside.h"
 #include "cgroup.h"
 #include "config.h"
 #include "dispatch.h"
@@ -175,6 +176,7 @@ static int run(struct collector *collector)
 		err = build(collector);
 	if (!err)
 		err = serve(collector, notify_fd);
+	aside_stop();
 	uv_loop_close(&collector->loop);
 	dispatch_free(collector->dispatch);
 	probes_free(collector->probes);

@@ -5,9 +5,9 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "aside.h"
 #include "clock.h"
 #include "hash.h"
 #include "probe_hooks.h"
@@ -40,14 +40,17 @@ struct target {
 	UT_hash_handle hh;
 };
 
-#define READ_WINDOW_NS 10000000000ULL
-#define READ_BUDGET_NS 500000000ULL
+#define READ_BURST_NS 500000000ULL
+#define READ_SHARE 20 /* one part of so many */
+
+enum { ASIDE_MAX = PROBES_PER_USER };
 
 struct user {
 	uid_t uid;
 	size_t count;  /* of probes */
-	u64 window_ns; /* when it began in which files were read for so long: */
-	u64 reading_ns;
+	size_t aside;  /* files that are still being read or closed */
+	u64 owed_ns;   /* for reading files, at this time: */
+	u64 as_of_ns;
 	UT_hash_handle hh;
 };
 
@@ -55,6 +58,7 @@ struct probes {
 	struct probe_hooks *hooks;
 	struct slot slots[PROBE_SLOTS];
 	struct target *targets;
+	size_t attached; /* of them */
 	struct user *users;
 };
 
@@ -74,6 +78,7 @@ struct probes *probes_new(struct kernel *kernel)
 static void drop_target(struct probes *probes, struct target *target)
 {
 	HASH_DEL(probes->targets, target);
+	probes->attached -= target->link != NULL;
 	probe_hooks_detach(probes->hooks, target->link);
 	free(target);
 }
@@ -101,14 +106,22 @@ void probes_free(struct probes *probes)
 
 /* --- slots */
 
-/* Who has no probes and has had nothing read for a while. */
+static void pay(struct user *user, u64 now_ns)
+{
+	u64 paid_ns = (now_ns - user->as_of_ns) / READ_SHARE;
+
+	user->owed_ns -= paid_ns < user->owed_ns ? paid_ns : user->owed_ns;
+	user->as_of_ns = now_ns;
+}
+
 static void forget_users(struct probes *probes, u64 now_ns)
 {
 	struct user *user, *next;
 
 	HASH_ITER(hh, probes->users, user, next)
 	{
-		if (user->count || now_ns - user->window_ns <= READ_WINDOW_NS)
+		pay(user, now_ns);
+		if (user->count || user->aside || user->owed_ns)
 			continue;
 		HASH_DEL(probes->users, user);
 		free(user);
@@ -127,6 +140,7 @@ static struct user *user_of(struct probes *probes, uid_t uid)
 	if (!user)
 		return NULL;
 	user->uid = uid;
+	user->as_of_ns = clock_boot_ns();
 	HASH_ADD(hh, probes->users, uid, sizeof(uid), user);
 	if (user->hh.tbl)
 		return user;
@@ -134,26 +148,36 @@ static struct user *user_of(struct probes *probes, uid_t uid)
 	return NULL;
 }
 
-int probes_may_read(struct probes *probes, uid_t uid)
+static void come_back(void *context)
+{
+	struct user *user = context;
+
+	user->aside--;
+}
+
+int probes_read(struct probes *probes, uid_t uid, struct lookup *lookup)
 {
 	struct user *user = user_of(probes, uid);
-	u64 now_ns = clock_boot_ns();
+	u64 began_ns = clock_boot_ns();
+	int err;
 
 	if (!user)
 		return -ENOMEM;
-	if (now_ns - user->window_ns > READ_WINDOW_NS) {
-		user->window_ns = now_ns;
-		user->reading_ns = 0;
-	}
-	return user->reading_ns > READ_BUDGET_NS ? -EBUSY : 0;
+	pay(user, began_ns);
+	if (user->owed_ns > READ_BURST_NS || user->aside >= ASIDE_MAX)
+		return -EBUSY;
+	err = lookup_run(lookup);
+	user->owed_ns += clock_boot_ns() - began_ns;
+	return err;
 }
 
-void probes_have_read(struct probes *probes, uid_t uid, u64 ns)
+void probes_end_reading(struct probes *probes, uid_t uid, struct lookup *lookup)
 {
 	struct user *user = user_of(probes, uid);
 
 	if (user)
-		user->reading_ns += ns;
+		user->aside++;
+	lookup_end(lookup, user ? come_back : NULL, user);
 }
 
 static int charge(struct probes *probes, uid_t uid)
@@ -204,15 +228,13 @@ static void fill_spec(struct slot *slot)
 	}
 }
 
-static int take_slot(struct probes *probes, int fd, u64 offset, const struct declaration *declaration, u32 *out)
+static int take_slot(struct probes *probes, const struct lookup *read, u64 offset, const struct declaration *declaration, u32 *out)
 {
+	const struct stat *file = &read->file;
 	struct slot *slot = NULL;
-	struct stat file;
 
-	if (fstat(fd, &file))
-		return -errno;
 	for (u32 i = 0; i < PROBE_SLOTS; i++) {
-		if (is_same(&probes->slots[i], &file, offset, declaration)) {
+		if (is_same(&probes->slots[i], file, offset, declaration)) {
 			probes->slots[i].users++;
 			*out = i;
 			return 0;
@@ -222,11 +244,11 @@ static int take_slot(struct probes *probes, int fd, u64 offset, const struct dec
 	}
 	if (!slot)
 		return -ENOSPC;
-	slot->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	slot->fd = fcntl(read->fd, F_DUPFD_CLOEXEC, 0);
 	if (slot->fd < 0)
 		return -errno;
-	slot->device = file.st_dev;
-	slot->inode = file.st_ino;
+	slot->device = file->st_dev;
+	slot->inode = file->st_ino;
 	slot->offset = offset;
 	slot->declaration = *declaration;
 	fill_spec(slot);
@@ -235,17 +257,29 @@ static int take_slot(struct probes *probes, int fd, u64 offset, const struct dec
 	return 0;
 }
 
-int probes_acquire(struct probes *probes, uid_t uid, int fd, u64 offset, const struct declaration *declaration,
+int probes_acquire(struct probes *probes, uid_t uid, const struct lookup *file, u64 offset, const struct declaration *declaration,
 		   u32 *slot)
 {
 	int err = charge(probes, uid);
 
 	if (err)
 		return err;
-	err = take_slot(probes, fd, offset, declaration, slot);
+	err = take_slot(probes, file, offset, declaration, slot);
 	if (err)
 		discharge(probes, uid);
 	return err;
+}
+
+/* Who has just had a probe is known. */
+static void close_file(struct probes *probes, uid_t uid, int fd)
+{
+	struct user *user;
+
+	HASH_FIND(hh, probes->users, &uid, sizeof(uid), user);
+	if (user)
+		user->aside++;
+	if (aside_close(&fd, 1, user ? come_back : NULL, user) && user)
+		user->aside--;
 }
 
 void probes_release(struct probes *probes, uid_t uid, u32 slot)
@@ -254,7 +288,7 @@ void probes_release(struct probes *probes, uid_t uid, u32 slot)
 	if (--probes->slots[slot].users)
 		return;
 	probes_set_watches(probes, slot, 0);
-	close(probes->slots[slot].fd);
+	close_file(probes, uid, probes->slots[slot].fd);
 }
 
 const struct declaration *probes_declaration(const struct probes *probes, u32 slot)
@@ -285,12 +319,9 @@ void probes_set_watches(struct probes *probes, u32 slot, u64 watches)
 static int add_target(struct probes *probes, const struct target_key *key, u64 watch)
 {
 	const struct slot *slot = &probes->slots[key->slot];
-	struct target *target;
-	int err = 0;
+	struct target *target = calloc(1, sizeof(*target));
+	int err;
 
-	if (HASH_COUNT(probes->targets) >= PROBE_TARGETS_MAX)
-		return -EMFILE;
-	target = calloc(1, sizeof(*target));
 	if (!target)
 		return -ENOMEM;
 	target->key = *key;
@@ -300,8 +331,10 @@ static int add_target(struct probes *probes, const struct target_key *key, u64 w
 		free(target);
 		return -ENOMEM;
 	}
-	err = probe_hooks_attach(probes->hooks, key->slot, slot->fd, slot->offset, key->tgid, slot->has_texts,
-				 &target->link);
+	err = probes->attached == PROBE_TARGETS_MAX ?
+		      -EMFILE :
+		      probe_hooks_attach(probes->hooks, key->slot, slot->fd, slot->offset, key->tgid, slot->has_texts, &target->link);
+	probes->attached += !err;
 	if (err == -ESRCH)
 		drop_target(probes, target);
 	return err;

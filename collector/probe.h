@@ -10,6 +10,7 @@
 
 #include "declaration.h"
 #include "kernel.h"
+#include "lookup.h"
 
 #define PROBES_PER_SUBSCRIPTION 16
 #define PROBES_PER_USER 32
@@ -20,19 +21,19 @@ struct probes *probes_new(struct kernel *kernel);
 void probes_free(struct probes *probes);
 
 /**
- * A slot for the function at `offset` of the file that `fd` is open on (a copy is kept). -EDQUOT: this user has
+ * A slot for the function at `offset` of a file that a lookup has read (a copy of its descriptor is kept). -EDQUOT: this user has
  * PROBES_PER_USER; -ENOSPC: all slots are in use; or what the kernel said.
  */
-int probes_acquire(struct probes *probes, uid_t uid, int fd, u64 offset, const struct declaration *declaration,
+int probes_acquire(struct probes *probes, uid_t uid, const struct lookup *file, u64 offset, const struct declaration *declaration,
 		   u32 *slot);
 void probes_release(struct probes *probes, uid_t uid, u32 slot);
 
 /**
- * Files are read while everybody waits, so that is bounded for each user: 0.5 s within 10 s. Before one is read: 0,
- * -EBUSY if the time is used up, or -ENOMEM. After it: how long it took.
+ * A file is read while everybody waits, if not for long, so that is bounded for each user: a twentieth of the time after half a
+ * second at once, and not while many of its files are still being read or closed. Returns 0, -EBUSY, or what lookup_run() says; probes_end_reading() comes afterwards.
  */
-int probes_may_read(struct probes *probes, uid_t uid);
-void probes_have_read(struct probes *probes, uid_t uid, u64 ns);
+int probes_read(struct probes *probes, uid_t uid, struct lookup *lookup);
+void probes_end_reading(struct probes *probes, uid_t uid, struct lookup *lookup);
 
 const struct declaration *probes_declaration(const struct probes *probes, u32 slot);
 

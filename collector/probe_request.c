@@ -4,20 +4,21 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "clock.h"
-#include "elf_file.h"
+#include "aside.h"
+#include "lookup.h"
 #include "str.h"
 
-enum { LABEL_BYTES = 128, FUNCTIONS_PER_FILE = FEED_PROBES_MAX };
+enum { LABEL_BYTES = 128 };
+
+_Static_assert((int)LOOKUP_FOUND_MAX >= (int)FEED_PROBES_MAX && (int)LOOKUP_NAMES_MAX >= (int)PROBES_PER_SUBSCRIPTION, "a lookup is as large as what may be asked for");
 
 struct reading {
 	struct probes *probes;
 	struct session *session;
 	const Taskmon__Subscribe *subscribe;
 	struct feed_spec *spec;
-	int fds[SESSION_FILES_MAX];
+	int fds[INTAKE_FILES_MAX];
 	size_t fd_count;
 };
 
@@ -47,7 +48,7 @@ static int take_files(struct reading *reading)
 	size_t needed = 0;
 
 	for (size_t i = 0; i < subscribe->n_probes; i++) {
-		if (subscribe->probes[i]->file >= SESSION_FILES_MAX)
+		if (subscribe->probes[i]->file >= INTAKE_FILES_MAX)
 			return refuse(reading, subscribe->probes[i], TASKMON__ERROR__CODE__LIMIT,
 				      "too many files (at most 8)");
 		if (subscribe->probes[i]->file >= needed)
@@ -60,7 +61,7 @@ static int take_files(struct reading *reading)
 				"its file did not come with the frame");
 }
 
-static int take_slot(struct reading *reading, size_t number, const struct elf_function *function,
+static int take_slot(struct reading *reading, const struct lookup *file, size_t number, uint64_t offset, bool indirect,
 		     const struct declaration *declaration)
 {
 	const Taskmon__Probe *probe = reading->subscribe->probes[number];
@@ -69,13 +70,13 @@ static int take_slot(struct reading *reading, size_t number, const struct elf_fu
 	u32 slot;
 	int err;
 
-	if (function->indirect)
+	if (indirect)
 		return refuse(reading, probe, TASKMON__ERROR__CODE__INVALID,
 			      "the symbol is not a function but chooses one when the program starts (an IFUNC)");
 	if (spec->probe_count == FEED_PROBES_MAX)
 		return refuse(reading, probe, TASKMON__ERROR__CODE__LIMIT,
 			      "too many functions in one subscription (at most 16)");
-	err = probes_acquire(reading->probes, uid, reading->fds[probe->file], function->offset, declaration, &slot);
+	err = probes_acquire(reading->probes, uid, file, offset, declaration, &slot);
 	if (err == -EDQUOT)
 		return refuse(reading, probe, TASKMON__ERROR__CODE__LIMIT, "too many probes of one user (at most 32)");
 	if (err == -ENOSPC)
@@ -111,56 +112,79 @@ static const char *why_not_found(int err)
 }
 
 /* All functions of one probe. */
-static int add_probe(struct reading *reading, struct elf_file *file, size_t number)
+static int add_probe(struct reading *reading, const struct lookup *file, size_t number, const struct lookup_result *result)
 {
 	const Taskmon__Probe *probe = reading->subscribe->probes[number];
-	const char *name = probe->function;
-	struct elf_found found[FUNCTIONS_PER_FILE];
 	struct declaration declaration;
 	char reason[256];
-	int count, err = 0;
+	int err = 0;
 
 	memset(&declaration, 0, sizeof(declaration));
 	if (declaration_parse(&declaration, probe->arguments, reason, sizeof(reason)))
 		return refuse(reading, probe, TASKMON__ERROR__CODE__INVALID, reason);
-	count = elf_file_find(file, &name, 1, found, FUNCTIONS_PER_FILE);
-	if (!name[0] || count <= 0)
-		return refuse(reading, probe, TASKMON__ERROR__CODE__INVALID, why_not_found(name[0] ? count : 0));
-	for (int i = 0; !err && i < count; i++)
-		err = take_slot(reading, number, &found[i].function, &declaration);
+	if (result->count <= 0)
+		return refuse(reading, probe, TASKMON__ERROR__CODE__INVALID, why_not_found(result->count));
+	for (int i = 0; !err && i < result->count; i++)
+		err = take_slot(reading, file, number, result->found[i].offset, result->found[i].indirect, &declaration);
 	return err;
 }
 
-static int read_file(struct reading *reading, u32 number)
+static const char *why_not_read(int err)
+{
+	switch (err) {
+	case -EBUSY:
+		return "reading your files has taken too long lately: ask again later";
+	case -ETIMEDOUT:
+		return "reading the file takes too long: ask again later";
+	default:
+		return strerror(-err);
+	}
+}
+
+static int look_up(struct reading *reading, u32 number, struct lookup *lookup)
 {
 	const Taskmon__Subscribe *subscribe = reading->subscribe;
-	char reason[ELF_FILE_ERROR_BYTES];
-	struct elf_file *file = NULL;
+	const Taskmon__Probe *first = NULL;
 	int err = 0;
 
 	for (size_t i = 0; !err && i < subscribe->n_probes; i++) {
 		if (subscribe->probes[i]->file != number)
 			continue;
-		if (!file && elf_file_open(&file, reading->fds[number], reason))
-			return refuse(reading, subscribe->probes[i], TASKMON__ERROR__CODE__INVALID, reason);
-		err = add_probe(reading, file, i);
+		first = first ? first : subscribe->probes[i];
+		err = lookup_add(lookup, subscribe->probes[i]->function);
 	}
-	elf_file_close(file);
+	if (!first)
+		return 0; /* it came for nothing */
+	if (!err)
+		err = probes_read(reading->probes, session_client(reading->session)->uid, lookup);
+	if (err)
+		return refuse(reading, first, TASKMON__ERROR__CODE__LIMIT, why_not_read(err));
+	return lookup->error[0] ? refuse(reading, first, TASKMON__ERROR__CODE__INVALID, lookup->error) : 0;
+}
+
+static int add_probes_of(struct reading *reading, u32 number, struct lookup *lookup)
+{
+	const Taskmon__Subscribe *subscribe = reading->subscribe;
+	int err = look_up(reading, number, lookup);
+
+	for (size_t i = 0, result = 0; !err && i < subscribe->n_probes; i++)
+		if (subscribe->probes[i]->file == number)
+			err = add_probe(reading, lookup, i, &lookup->results[result++]);
 	return err;
 }
 
-static int read_within_budget(struct reading *reading, u32 number)
+/* The descriptor is given away. */
+static int read_file(struct reading *reading, u32 number)
 {
-	uid_t uid = session_client(reading->session)->uid;
-	u64 began_ns = clock_boot_ns();
-	int err = probes_may_read(reading->probes, uid);
+	struct lookup *lookup = lookup_new(reading->fds[number]);
+	int err;
 
-	if (err)
-		return refuse(reading, reading->subscribe->probes[0], TASKMON__ERROR__CODE__LIMIT,
-			      err == -EBUSY ? "reading your files has taken too long lately: ask again in 10 s"
-					    : "no memory");
-	err = read_file(reading, number);
-	probes_have_read(reading->probes, uid, clock_boot_ns() - began_ns);
+	if (!lookup) {
+		aside_close(&reading->fds[number], 1, NULL, NULL);
+		return refuse(reading, reading->subscribe->probes[0], TASKMON__ERROR__CODE__INTERNAL, strerror(ENOMEM));
+	}
+	err = add_probes_of(reading, number, lookup);
+	probes_end_reading(reading->probes, session_client(reading->session)->uid, lookup);
 	return err;
 }
 
@@ -168,6 +192,7 @@ int probe_request_read(struct probes *probes, struct session *session, const Tas
 		       const struct watch_spec *watch, struct feed_spec *spec)
 {
 	struct reading reading = { .probes = probes, .session = session, .subscribe = subscribe, .spec = spec };
+	u32 read = 0;
 	int err;
 
 	if (subscribe->n_probes == 0)
@@ -181,10 +206,10 @@ int probe_request_read(struct probes *probes, struct session *session, const Tas
 			&reading, subscribe->probes[0], TASKMON__ERROR__CODE__INVALID,
 			"functions are probed only in processes that are named by their number, and their children");
 	err = take_files(&reading);
-	for (u32 i = 0; !err && i < reading.fd_count; i++)
-		err = read_within_budget(&reading, i);
-	for (size_t i = 0; i < reading.fd_count; i++)
-		close(reading.fds[i]);
+	for (; !err && read < reading.fd_count; read++)
+		err = read_file(&reading, read);
+	if (read < reading.fd_count)
+		aside_close(reading.fds + read, reading.fd_count - read, NULL, NULL);
 	for (size_t i = 0; err && i < spec->probe_count; i++)
 		probes_release(probes, spec->probe_user, spec->probes[i].slot);
 	if (err)

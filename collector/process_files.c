@@ -18,6 +18,8 @@ enum {
 	AHEAD_MAX = 64, /* files of one program */
 	SCRIPTS_MAX = 4,
 	OPENED_MAX = 2048, /* mappings of one process that are looked at */
+	NEEDS_MAX = 256,   /* libraries that one file names */
+	TRIES_MAX = 8192,  /* places where files of one program are looked for: what it names, and where, is all its own */
 	LINE_BYTES = PATH_MAX + 256,
 	ENVIRONMENT_BYTES = 128 << 10,
 };
@@ -160,6 +162,7 @@ struct ahead {
 	char *environment; /* NAME=VALUE, each with a NUL; two at the end */
 	process_file_handler handler;
 	void *context;
+	size_t tries;
 	size_t count;
 	struct {
 		dev_t device;
@@ -230,14 +233,18 @@ static int add_path(struct ahead *ahead, const char *path)
 	return fd < 0 ? -ENOENT : add_file(ahead, fd, &file);
 }
 
-/* In a list of directories, separated by colons. */
+/* In a list of directories, separated by colons. -E2BIG: enough has been tried. */
 static int add_from(struct ahead *ahead, const char *directories, const char *name)
 {
 	char path[PATH_MAX];
 
 	for (const char *at = directories; at && *at;) {
 		size_t length = strcspn(at, ":");
-		int size = snprintf(path, sizeof(path), "%.*s/%s", (int)length, at, name);
+		int size;
+
+		if (++ahead->tries > TRIES_MAX)
+			return -E2BIG;
+		size = snprintf(path, sizeof(path), "%.*s/%s", (int)length, at, name);
 
 		if (length && at[0] == '/' && size < (int)sizeof(path)) {
 			int err = add_path(ahead, path);
@@ -266,22 +273,38 @@ static int add_library(struct ahead *ahead, const char *name)
 	return err == -ENOENT ? 0 : err;
 }
 
-static int add_needs(struct ahead *ahead, int fd)
+/* Copies of the names, as files that need each other would be in memory together. The loader comes first. */
+static size_t read_needs(int fd, char *names[NEEDS_MAX])
 {
 	char error[ELF_FILE_ERROR_BYTES];
 	const char *name;
 	struct elf_file *file;
-	int err = 0;
+	size_t count = 0;
 
 	if (elf_file_open(&file, fd, error))
 		return 0; /* the process will find out, too */
 	name = elf_file_interpreter(file);
-	if (name)
-		err = add_path(ahead, name);
-	for (size_t i = 0; (!err || err == -ENOENT) && (name = elf_file_needed(file, i)); i++)
-		err = add_library(ahead, name);
+	if (name && (names[count] = strdup(name)))
+		count++;
+	for (size_t i = 0; count < NEEDS_MAX && (name = elf_file_needed(file, i)); i++)
+		if ((names[count] = strdup(name)))
+			count++;
 	elf_file_close(file);
-	return err == -ENOENT ? 0 : err;
+	return count;
+}
+
+static int add_needs(struct ahead *ahead, int fd)
+{
+	char *names[NEEDS_MAX];
+	size_t count = read_needs(fd, names);
+	int err = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (!err)
+			err = add_library(ahead, names[i]);
+		free(names[i]);
+	}
+	return err == -E2BIG ? 0 : err; /* what has been found so far is something */
 }
 
 static int add_preloaded(struct ahead *ahead)
@@ -358,7 +381,7 @@ int process_files_ahead(pid_t pid, int program_fd, process_file_handler handler,
 	if (fd >= 0) {
 		ahead.environment = read_environment(pid);
 		err = add_preloaded(&ahead);
-		if (err)
+		if (err && err != -E2BIG)
 			close(fd);
 		else
 			err = add_file(&ahead, fd, &file);

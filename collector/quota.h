@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What one user may take of what all share, so that none takes it all: connections, bytes that wait, and CPU time
- * for requests. (Watches and feeds are limited where they are, in dispatch.c.) root has no limits of its own, and what is
- * kept free of users is for root and the group whose members see everything.
+ * for requests. (Watches and subscriptions: use.h.) root has no limits of its own, and what is kept free of users is for
+ * root and the group whose members see everything.
  */
 #ifndef TASKMON_QUOTA_H
 #define TASKMON_QUOTA_H

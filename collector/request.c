@@ -12,6 +12,7 @@
 #include "heap.h"
 #include "metric.h"
 #include "probe_request.h"
+#include "use.h"
 #include "wire.h"
 
 enum {

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "aside.h"
 #include "clock.h"
 #include "heap.h"
 #include "log.h"
@@ -129,12 +130,18 @@ static void on_session_closed(struct session *session, void *context)
 	for (unsigned int i = 0; i < server->session_count; i++)
 		if (server->sessions[i] == session)
 			server->sessions[i] = server->sessions[--server->session_count];
-	quota_leave(server->quota, session_client(session), session_quota(session));
 	log_debug(SUBSYSTEM, "client of uid %u, pid %d has gone", session_client(session)->uid,
 		  (int)session_client(session)->pid);
 }
 
-static const struct session_callbacks callbacks = { .frame = on_frame, .closed = on_session_closed };
+static void on_session_forgotten(struct session *session, void *context)
+{
+	struct server *server = context;
+
+	quota_leave(server->quota, session_client(session), session_quota(session));
+}
+
+static const struct session_callbacks callbacks = { .frame = on_frame, .closed = on_session_closed, .forgotten = on_session_forgotten };
 
 static int remember(struct server *server, struct session *session)
 {
@@ -245,7 +252,9 @@ int server_start(struct server *server, struct requests *requests)
 	server->quota = quota_new(server->config);
 	if (!server->quota)
 		return -ENOMEM;
-	err = uv_listen((uv_stream_t *)&server->listener, BACKLOG, on_connection);
+	err = aside_start(server->listener.loop);
+	if (!err)
+		err = uv_listen((uv_stream_t *)&server->listener, BACKLOG, on_connection);
 	if (err)
 		log_error(SUBSYSTEM, "cannot listen on %s: %s", server->config->socket, uv_strerror(err));
 	return err;
@@ -253,6 +262,7 @@ int server_start(struct server *server, struct requests *requests)
 
 void server_stop(struct server *server)
 {
+	aside_hurry();
 	uv_close((uv_handle_t *)&server->listener, NULL);
 	remove_socket(server);
 	for (unsigned int i = 0; i < server->session_count; i++)

@@ -2,41 +2,23 @@
 #include "session.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
-#include <unistd.h>
 
+#include "aside.h"
 #include "clock.h"
-#include "log.h"
 #include "quota.h"
-#include "str.h"
+#include "refusal.h"
 #include "wire.h"
-
-#define SUBSYSTEM "session"
 
 enum {
 	HELLO_TIMEOUT_MS = 10000,
 	STALL_TIMEOUT_MS = 30000,  /* a client that reads nothing for so long is disconnected */
 	FAREWELL_TIMEOUT_MS = 2000, /* for the last Error to be read */
 	WRITE_FRAMES = 32,         /* handed to the kernel at once; these cannot be dropped any more */
-	READ_BYTES = 64 << 10,
-	ANSWERS_BYTES_MAX = 1 << 20, /* what is never dropped must not grow for ever: many times the longest Welcome */
-	LOG_INTERVAL_NS = 1000000000,
-	SMALL_QUEUE_BYTES = 1 << 20, /* a quarter of it has just room for a frame */
-	LOSS_CAUSES_WIRE = TASKMON__LOSS__CAUSE__QUEUE_SYSCALLS + 1, /* the last of them */
 };
-
-struct queued {
-	TAILQ_ENTRY(queued) link;
-	struct frame *frame;
-	enum session_load load;
-	size_t rows;
-};
-TAILQ_HEAD(queue, queued);
 
 struct session {
 	uv_pipe_t pipe;
@@ -47,82 +29,55 @@ struct session {
 	void *context;
 	struct client client;
 	struct quota_user *quota;
-	size_t user_waiting_max;
 	uint64_t used_mark_ns; /* CPU time of this thread when what has not been told began */
 	struct frame_reader reader;
 	uint8_t *untaken; /* came before it was paused */
 	size_t untaken_bytes;
 	bool greeted, failing, closing, paused;
 	unsigned int corks;
-	int files[SESSION_FILES_MAX]; /* that the client has passed */
-	size_t file_count;
-
-	struct queue queue;
-	size_t queue_limit, queue_bytes; /* what is being written counts too */
-	size_t answers_bytes;            /* of frames in `queue` that are never dropped */
-	size_t queued[SESSION_LOADS];    /* frames of each load in `queue` */
-	struct queue writing;
+	struct intake intake;
+	struct send_queue queue;
 	size_t written_before; /* bytes that the kernel had not taken when the stall timer was set */
-	uint64_t lost[LOSS_CAUSES_WIRE];
-};
-
-/* One for all: libuv fills it and hands it over in one go. */
-static char read_buffer[READ_BYTES];
-
-static const Taskmon__Loss__Cause loss_cause_of[SESSION_LOADS] = {
-	[SESSION_SYSCALLS] = TASKMON__LOSS__CAUSE__QUEUE_SYSCALLS,
-	[SESSION_SAMPLES] = TASKMON__LOSS__CAUSE__QUEUE_SAMPLES,
-	[SESSION_ENDED] = TASKMON__LOSS__CAUSE__QUEUE_ENDED,
-	[SESSION_EVENTS] = TASKMON__LOSS__CAUSE__QUEUE_EVENTS,
-	[SESSION_PROBES] = TASKMON__LOSS__CAUSE__QUEUE_PROBES,
 };
 
 static void write_more(struct session *session);
 
-/* One line a second for all: a hostile client shall not fill the log. `text` may hold what the client sent. */
-static void log_failure(const struct session *session, const char *text)
+static void forget(void *context)
 {
-	static uint64_t logged_ns;
-	static unsigned long untold;
-	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
-	char line[256], more[64] = "";
+	struct session *session = context;
 
-	if (logged_ns && now_ns - logged_ns < LOG_INTERVAL_NS) {
-		untold++;
-		return;
-	}
-	if (untold)
-		snprintf(more, sizeof(more), " (and %lu others since the last such line)", untold);
-	str_sanitize(line, sizeof(line), text, strlen(text));
-	log_warning(SUBSYSTEM, "client of uid %u, pid %d is disconnected: %s%s", session->client.uid, (int)session->client.pid,
-		    line, more);
-	logged_ns = now_ns;
-	untold = 0;
+	session->callbacks->forgotten(session, session->context);
+	free(session);
 }
 
-/* What waits counts for the session and for its user. */
-static void count_bytes(struct session *session, size_t more, size_t less)
-{
-	session->queue_bytes += more - less;
-	if (session->quota)
-		*quota_waiting(session->quota) += more - less;
-}
-
+/* The connection counts for its user until all is closed that came with it. One that was refused does not count. */
 static void on_pipe_closed(uv_handle_t *handle)
 {
 	struct session *session = handle->data;
+	struct intake *intake = &session->intake;
+	bool counts = session->quota;
 
-	count_bytes(session, 0, session->queue_bytes);
 	free(session->untaken);
 	session->callbacks->closed(session, session->context);
-	free(session);
+	if (intake->fd_count == 0 || aside_close(intake->fds, intake->fd_count, counts ? forget : NULL, session) || !counts)
+		forget(session);
+}
+
+static void on_intake_closed(uv_handle_t *handle)
+{
+	struct session *session = handle->data;
+
+	uv_close((uv_handle_t *)&session->pipe, on_pipe_closed);
 }
 
 static void on_rest_closed(uv_handle_t *handle)
 {
 	struct session *session = handle->data;
 
-	uv_close((uv_handle_t *)&session->pipe, on_pipe_closed);
+	if (intake_is_open(&session->intake))
+		intake_close(&session->intake, on_intake_closed);
+	else
+		on_intake_closed(handle);
 }
 
 static void on_timer_closed(uv_handle_t *handle)
@@ -132,27 +87,15 @@ static void on_timer_closed(uv_handle_t *handle)
 	uv_close((uv_handle_t *)&session->rest, on_rest_closed);
 }
 
-static void free_queue(struct queue *queue)
-{
-	struct queued *entry;
-
-	while ((entry = TAILQ_FIRST(queue))) {
-		TAILQ_REMOVE(queue, entry, link);
-		frame_unref(entry->frame);
-		free(entry);
-	}
-}
-
 void session_close(struct session *session)
 {
 	if (session->closing)
 		return;
 	session->closing = true;
-	/* `writing` belongs to libuv until its callback has run */
-	free_queue(&session->queue);
+	send_queue_clear(&session->queue); /* what is being written belongs to libuv until its callback has run */
 	frame_reader_free(&session->reader);
-	while (session->file_count)
-		close(session->files[--session->file_count]);
+	if (intake_is_open(&session->intake))
+		intake_stop(&session->intake);
 	uv_close((uv_handle_t *)&session->timer, on_timer_closed);
 }
 
@@ -167,7 +110,7 @@ static void on_timeout(uv_timer_t *timer)
 		session_fail(session, TASKMON__ERROR__CODE__TIMED_OUT, "no Hello within %d s",
 			     HELLO_TIMEOUT_MS / 1000);
 	} else if (unwritten > 0 && unwritten == session->written_before) {
-		log_failure(session, "it read nothing for 30 s");
+		refusal_log(&session->client, "it read nothing for 30 s");
 		session_close(session);
 	} else if (unwritten > 0) {
 		session->written_before = unwritten;
@@ -178,11 +121,8 @@ static void on_timeout(uv_timer_t *timer)
 static void on_written(uv_write_t *request, int status)
 {
 	struct session *session = request->data;
-	struct queued *entry;
 
-	TAILQ_FOREACH(entry, &session->writing, link)
-		count_bytes(session, 0, entry->frame->size);
-	free_queue(&session->writing);
+	send_queue_written(&session->queue);
 	if (session->closing)
 		return;
 	if (status < 0) {
@@ -194,77 +134,26 @@ static void on_written(uv_write_t *request, int status)
 	write_more(session);
 }
 
-static struct queued *enqueue(struct queue *queue, bool front, struct frame *frame, enum session_load load, size_t rows)
-{
-	struct queued *entry = malloc(sizeof(*entry));
-
-	if (!entry)
-		return NULL;
-	*entry = (struct queued){ .frame = frame_ref(frame), .load = load, .rows = rows };
-	if (front)
-		TAILQ_INSERT_HEAD(queue, entry, link);
-	else
-		TAILQ_INSERT_TAIL(queue, entry, link);
-	return entry;
-}
-
-/* What was dropped stood before what is still in the queue: so does the news of it. */
-static void queue_losses(struct session *session)
-{
-	Taskmon__Loss__Count counts[LOSS_CAUSES_WIRE], *list[LOSS_CAUSES_WIRE];
-	Taskmon__Frame message = TASKMON__FRAME__INIT;
-	Taskmon__Loss loss = TASKMON__LOSS__INIT;
-	struct frame *frame;
-
-	for (int cause = 0; cause < LOSS_CAUSES_WIRE; cause++) {
-		if (!session->lost[cause])
-			continue;
-		taskmon__loss__count__init(&counts[loss.n_counts]);
-		counts[loss.n_counts].cause = (Taskmon__Loss__Cause)cause;
-		counts[loss.n_counts].count = session->lost[cause];
-		list[loss.n_counts] = &counts[loss.n_counts];
-		loss.n_counts++;
-	}
-	if (loss.n_counts == 0)
-		return;
-	loss.counts = list;
-	message.body_case = TASKMON__FRAME__BODY_LOSS;
-	message.loss = &loss;
-	frame = frame_encode(&message);
-	if (frame && enqueue(&session->queue, true, frame, SESSION_CONTROL, 0)) {
-		count_bytes(session, frame->size, 0);
-		session->answers_bytes += frame->size;
-		session->queued[SESSION_CONTROL]++;
-		memset(session->lost, 0, sizeof(session->lost));
-	}
-	frame_unref(frame);
-}
-
 /* Hand frames to libuv, a few at a time: what waits in our own queue can still be dropped. */
 static void write_more(struct session *session)
 {
+	struct frame *frames[WRITE_FRAMES];
 	uv_buf_t buffers[WRITE_FRAMES];
-	unsigned int count = 0;
-	struct queued *entry;
+	size_t count;
 
-	if (session->closing || session->corks > 0 || !TAILQ_EMPTY(&session->writing))
+	if (session->closing || session->corks > 0 || send_queue_is_writing(&session->queue))
 		return;
-	queue_losses(session);
-	while (count < WRITE_FRAMES && (entry = TAILQ_FIRST(&session->queue))) {
-		TAILQ_REMOVE(&session->queue, entry, link);
-		session->answers_bytes -= entry->load == SESSION_CONTROL ? entry->frame->size : 0;
-		session->queued[entry->load]--;
-		TAILQ_INSERT_TAIL(&session->writing, entry, link);
-		buffers[count++] = uv_buf_init((char *)entry->frame->bytes, (unsigned int)entry->frame->size);
-	}
+	count = send_queue_take(&session->queue, frames, WRITE_FRAMES);
+	for (size_t i = 0; i < count; i++)
+		buffers[i] = uv_buf_init((char *)frames[i]->bytes, (unsigned int)frames[i]->size);
 	if (count == 0) {
 		if (session->failing)
 			session_close(session);
 		return;
 	}
 	session->write.data = session;
-	if (uv_write(&session->write, (uv_stream_t *)&session->pipe, buffers, count, on_written)) {
-		free_queue(&session->writing);
+	if (uv_write(&session->write, (uv_stream_t *)&session->pipe, buffers, (unsigned int)count, on_written)) {
+		send_queue_written(&session->queue);
 		session_close(session);
 		return;
 	}
@@ -274,87 +163,25 @@ static void write_more(struct session *session)
 	}
 }
 
-static void drop(struct session *session, struct queued *entry)
-{
-	session->lost[loss_cause_of[entry->load]] += entry->rows;
-	count_bytes(session, 0, entry->frame->size);
-	session->queued[entry->load]--;
-	TAILQ_REMOVE(&session->queue, entry, link);
-	frame_unref(entry->frame);
-	free(entry);
-}
-
-/* An empty queue takes anything, or a limit below the size of a frame would let nothing through. */
-static bool fits(const struct session *session, size_t size)
-{
-	if (session->queue_bytes == 0)
-		return true;
-	if (session->quota && *quota_waiting(session->quota) + size > session->user_waiting_max)
-		return false;
-	return session->queue_bytes + size <= session->queue_limit;
-}
-
-static void drop_oldest(struct session *session, enum session_load load, size_t size)
-{
-	struct queued *entry = TAILQ_FIRST(&session->queue), *next;
-
-	for (; entry && session->queued[load] && !fits(session, size); entry = next) {
-		next = TAILQ_NEXT(entry, link);
-		if (entry->load == load)
-			drop(session, entry);
-	}
-}
-
-/*
- * Drop the oldest system calls, then samples, and when there are none, the oldest of what else can go, until `size`
- * bytes fit.
- */
-static void make_room(struct session *session, size_t size)
-{
-	struct queued *entry, *next;
-
-	drop_oldest(session, SESSION_SYSCALLS, size);
-	drop_oldest(session, SESSION_SAMPLES, size);
-	for (entry = TAILQ_FIRST(&session->queue); entry && !fits(session, size); entry = next) {
-		next = TAILQ_NEXT(entry, link);
-		if (entry->load != SESSION_CONTROL)
-			drop(session, entry);
-	}
-}
-
 void session_send(struct session *session, struct frame *frame, enum session_load load, size_t rows)
 {
 	if (session->closing || session->failing)
 		return;
-	if (load == SESSION_CONTROL && session->queue_bytes > 2 * session->queue_limit + WIRE_SERVER_FRAME_MAX) {
-		session_close(session); /* it asks and asks, and does not read the answers */
-		return;
-	}
-	if (frame && load != SESSION_CONTROL)
-		make_room(session, frame->size);
-	if (!frame || (load != SESSION_CONTROL && !fits(session, frame->size)) ||
-	    !enqueue(&session->queue, false, frame, load, rows)) {
+	if (send_queue_put(&session->queue, frame, load, rows)) {
 		if (load == SESSION_CONTROL)
-			session_close(session); /* out of memory */
-		else
-			session->lost[loss_cause_of[load]] += rows;
+			session_close(session); /* out of memory, or it asks and asks and does not read the answers */
 		return;
 	}
-	count_bytes(session, frame->size, 0);
-	session->answers_bytes += load == SESSION_CONTROL ? frame->size : 0;
-	session->queued[load]++;
 	write_more(session);
-	if (session->answers_bytes > ANSWERS_BYTES_MAX && !session->closing) {
-		log_failure(session, "asks without reading the answers");
+	if (send_queue_is_ignored(&session->queue) && !session->closing) {
+		refusal_log(&session->client, "asks without reading the answers");
 		session_close(session);
 	}
 }
 
 bool session_is_behind(const struct session *session)
 {
-	size_t quarter = session->queue_limit / 4;
-
-	return session->queue_bytes > (session->queue_limit > SMALL_QUEUE_BYTES ? 3 * quarter : quarter);
+	return send_queue_is_behind(&session->queue);
 }
 
 void session_send_control(struct session *session, const Taskmon__Frame *message)
@@ -367,7 +194,7 @@ void session_send_control(struct session *session, const Taskmon__Frame *message
 
 size_t session_waiting(const struct session *session)
 {
-	return session->queue_bytes;
+	return session->queue.bytes;
 }
 
 void session_cork(struct session *session)
@@ -383,46 +210,8 @@ void session_uncork(struct session *session)
 
 void session_add_loss(struct session *session, Taskmon__Loss__Cause cause, uint64_t count)
 {
-	session->lost[cause] += count;
+	send_queue_add_loss(&session->queue, cause, count);
 	write_more(session);
-}
-
-static void send_error(struct session *session, Taskmon__Error__Code code, uint32_t request, uint32_t process,
-		       const char *format, va_list arguments)
-{
-	Taskmon__Frame message = TASKMON__FRAME__INIT;
-	Taskmon__Error error = TASKMON__ERROR__INIT;
-	char text[512], line[512];
-
-	vsnprintf(text, sizeof(text), format, arguments);
-	error.code = code;
-	error.request = request;
-	error.process = process;
-	error.message = text;
-	message.body_case = TASKMON__FRAME__BODY_ERROR;
-	message.error = &error;
-	str_sanitize(line, sizeof(line), text, strlen(text));
-	log_debug(SUBSYSTEM, "client of uid %u, pid %d: %s", session->client.uid, (int)session->client.pid, line);
-	session_send_control(session, &message);
-}
-
-void session_refuse(struct session *session, Taskmon__Error__Code code, uint32_t request, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	send_error(session, code, request, 0, format, arguments);
-	va_end(arguments);
-}
-
-void session_refuse_process(struct session *session, Taskmon__Error__Code code, uint32_t request, uint32_t process,
-			    const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	send_error(session, code, request, process, format, arguments);
-	va_end(arguments);
 }
 
 int session_fail(struct session *session, Taskmon__Error__Code code, const char *format, ...)
@@ -435,14 +224,14 @@ int session_fail(struct session *session, Taskmon__Error__Code code, const char 
 	va_start(arguments, format);
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
-	log_failure(session, text);
+	refusal_log(&session->client, text);
 	va_start(arguments, format);
-	send_error(session, code, 0, 0, format, arguments);
+	refusal_send(session, code, 0, 0, format, arguments);
 	va_end(arguments);
 	if (session->closing)
 		return -ECONNABORTED;
 	session->failing = true;
-	uv_read_stop((uv_stream_t *)&session->pipe);
+	intake_stop(&session->intake);
 	uv_timer_start(&session->timer, on_timeout, FAREWELL_TIMEOUT_MS, 0);
 	write_more(session);
 	return -ECONNABORTED;
@@ -454,13 +243,6 @@ static int on_frame(const Taskmon__Frame *message, void *context)
 	int err = session->callbacks->frame(session, message, session->context);
 
 	return session->closing ? -ECONNABORTED : err ? err : session->paused;
-}
-
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
-{
-	(void)handle;
-	(void)suggested;
-	*buffer = uv_buf_init(read_buffer, READ_BYTES);
 }
 
 uint64_t session_used_ns(struct session *session)
@@ -499,76 +281,21 @@ static void take(struct session *session, const uint8_t *bytes, size_t size)
 	}
 }
 
-static void free_handle(uv_handle_t *handle)
-{
-	free(handle);
-}
-
-/*
- * libuv gives what was passed only as a stream, whatever it is: a copy of the descriptor is kept, and that handle is
- * closed again.
- */
-static int take_passed_file(struct session *session)
-{
-	uv_pipe_t *handle = malloc(sizeof(*handle));
-	uv_os_fd_t fd;
-	int err;
-
-	if (!handle)
-		return -ENOMEM;
-	uv_pipe_init(session->pipe.loop, handle, 0);
-	err = uv_accept((uv_stream_t *)&session->pipe, (uv_stream_t *)handle);
-	if (!err && session->file_count == SESSION_FILES_MAX)
-		err = -EMFILE;
-	if (!err)
-		err = uv_fileno((uv_handle_t *)handle, &fd);
-	if (!err) {
-		fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-		err = fd < 0 ? -errno : 0;
-	}
-	if (!err)
-		session->files[session->file_count++] = fd;
-	uv_close((uv_handle_t *)handle, free_handle);
-	return err;
-}
-
-/* All must be taken, or libuv would keep them. */
-static int take_passed_files(struct session *session)
-{
-	int err = 0;
-
-	while (uv_pipe_pending_count(&session->pipe) > 0) {
-		int taken = take_passed_file(session);
-
-		if (taken == -ENOMEM)
-			return taken;
-		err = err ? err : taken;
-	}
-	return err;
-}
-
 size_t session_take_files(struct session *session, int *fds, size_t most)
 {
-	size_t count = session->file_count < most ? session->file_count : most;
-
-	memcpy(fds, session->files, count * sizeof(*fds));
-	session->file_count -= count;
-	memmove(session->files, session->files + count, session->file_count * sizeof(*fds));
-	return count;
+	return intake_take_files(&session->intake, fds, most);
 }
 
-static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
+static void on_intake(void *context, const uint8_t *bytes, long size)
 {
-	struct session *session = stream->data;
+	struct session *session = context;
 
-	if (session->closing || size == 0)
-		return;
-	if (size < 0)
+	if (size == -EMFILE)
+		session_fail(session, TASKMON__ERROR__CODE__LIMIT, "more than %d files", INTAKE_FILES_MAX);
+	else if (size <= 0)
 		session_close(session);
-	else if (take_passed_files(session))
-		session_fail(session, TASKMON__ERROR__CODE__LIMIT, "more than %d files", SESSION_FILES_MAX);
 	else
-		take(session, (const uint8_t *)buffer->base, (size_t)size);
+		take(session, bytes, (size_t)size);
 }
 
 static void on_rested(uv_timer_t *rest)
@@ -587,8 +314,7 @@ static void on_rested(uv_timer_t *rest)
 	if (size)
 		take(session, untaken, size);
 	free(untaken);
-	if (!session->closing && !session->failing && !session->paused &&
-	    uv_read_start((uv_stream_t *)&session->pipe, on_alloc, on_read))
+	if (!session->closing && !session->failing && !session->paused && intake_start(&session->intake))
 		session_close(session);
 }
 
@@ -597,7 +323,7 @@ void session_pause(struct session *session, uint64_t rest_ns)
 	if (session->closing || session->failing)
 		return;
 	session->paused = true;
-	uv_read_stop((uv_stream_t *)&session->pipe);
+	intake_stop(&session->intake);
 	uv_timer_start(&session->rest, on_rested, rest_ns / 1000000 + 1, 0);
 }
 
@@ -611,17 +337,17 @@ int session_accept(uv_stream_t *listener, size_t queue_bytes, const struct sessi
 		return -ENOMEM;
 	session->callbacks = callbacks;
 	session->context = context;
-	session->queue_limit = queue_bytes;
-	TAILQ_INIT(&session->queue);
-	TAILQ_INIT(&session->writing);
+	send_queue_init(&session->queue, queue_bytes);
 	frame_reader_init(&session->reader, WIRE_CLIENT_FRAME_MAX);
-	uv_pipe_init(listener->loop, &session->pipe, 1); /* descriptors may come with frames */
+	uv_pipe_init(listener->loop, &session->pipe, 0); /* for writing only */
 	uv_timer_init(listener->loop, &session->timer);
 	uv_timer_init(listener->loop, &session->rest);
 	session->pipe.data = session->timer.data = session->rest.data = session;
 	err = uv_accept(listener, (uv_stream_t *)&session->pipe);
 	if (!err)
-		err = uv_read_start((uv_stream_t *)&session->pipe, on_alloc, on_read);
+		err = intake_open(&session->intake, listener->loop, session_fd(session), on_intake, session);
+	if (!err)
+		err = intake_start(&session->intake);
 	if (!err)
 		err = uv_timer_start(&session->timer, on_timeout, HELLO_TIMEOUT_MS, 0);
 	*out = session;
@@ -649,7 +375,7 @@ struct quota_user *session_quota(const struct session *session)
 void session_set_quota(struct session *session, struct quota_user *user, size_t waiting_max)
 {
 	session->quota = user;
-	session->user_waiting_max = waiting_max;
+	send_queue_share(&session->queue, quota_waiting(user), waiting_max);
 }
 
 bool session_greeted(const struct session *session)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * One client: its socket, what it may see, and a bounded queue of frames for it. A client that does not read loses
- * its own rows, oldest samples first, and is told how many.
+ * its own rows, oldest samples first, and is told how many (send_queue.h).
  */
 #ifndef TASKMON_SESSION_H
 #define TASKMON_SESSION_H
@@ -14,27 +14,20 @@
 
 #include "access.h"
 #include "frame.h"
+#include "intake.h"
+#include "send_queue.h"
 
 struct quota_user;
 struct session;
-
-/** What a frame carries: decides what goes first when the queue is full. */
-enum session_load {
-	SESSION_CONTROL, /* never dropped */
-	SESSION_SYSCALLS,
-	SESSION_SAMPLES,
-	SESSION_ENDED,
-	SESSION_EVENTS,
-	SESSION_PROBES,
-	SESSION_LOADS
-};
 
 /** What the owner of a session does for it. */
 struct session_callbacks {
 	/** A frame came. Returns 0; else the session ends: the callee has called session_fail(). */
 	int (*frame)(struct session *session, const Taskmon__Frame *message, void *context);
-	/** The session is over; it is freed afterwards. */
+	/** The session is over. */
 	void (*closed)(struct session *session, void *context);
+	/** Nothing of its connection is left; it is freed afterwards. That can take as long as the client likes (aside.h). */
+	void (*forgotten)(struct session *session, void *context);
 };
 
 /** Accept a connection from `listener`. Returns 0 or a negative errno. */
@@ -46,9 +39,8 @@ int session_fd(const struct session *session);
 
 /**
  * Descriptors that the client has passed (SCM_RIGHTS), the oldest first: they are the caller's. Returns how many there
- * were, at most `most`. More than SESSION_FILES_MAX that nobody has taken end the session.
+ * were, at most `most`. More than INTAKE_FILES_MAX that nobody has taken end the session.
  */
-#define SESSION_FILES_MAX 8
 size_t session_take_files(struct session *session, int *fds, size_t most);
 
 /** Who it is; filled by the owner after the accept. */

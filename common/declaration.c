@@ -107,9 +107,12 @@ struct reading {
 
 static int refuse(struct parser *parser, const char *why)
 {
+	size_t blanks = strspn(parser->begin, " \t\n");
 	char text[64];
 
-	str_sanitize(text, sizeof(text), parser->begin, parser->length);
+	if (blanks > parser->length)
+		blanks = parser->length;
+	str_sanitize(text, sizeof(text), parser->begin + blanks, parser->length - blanks);
 	snprintf(parser->error, parser->error_size, "argument %zu \"%s\": %s", parser->number, text, why);
 	return -EINVAL;
 }

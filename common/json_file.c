@@ -264,6 +264,22 @@ int json_whole(const cJSON *value, double least, double most, size_t *out)
 	return 0;
 }
 
+int json_bool(const cJSON *value, bool *out)
+{
+	if (!cJSON_IsBool(value))
+		return -EINVAL;
+	*out = cJSON_IsTrue(value);
+	return 0;
+}
+
+int json_either(const cJSON *value, const char *no, const char *yes, bool *out)
+{
+	if (!cJSON_IsString(value))
+		return -EINVAL;
+	*out = strcmp(value->valuestring, yes) == 0;
+	return *out || strcmp(value->valuestring, no) == 0 ? 0 : -EINVAL;
+}
+
 int json_text(const cJSON *value, char **copy)
 {
 	if (!cJSON_IsString(value) || !value->valuestring[0])

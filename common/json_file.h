@@ -6,6 +6,7 @@
 #ifndef TASKMON_JSON_FILE_H
 #define TASKMON_JSON_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <cjson/cJSON.h>
@@ -46,6 +47,8 @@ int json_file_no_memory(struct json_file *file);
 /** Values: each returns 0, -EINVAL if the value is none of these, or -ENOMEM. */
 int json_number(const cJSON *value, double least, double most, double *out);
 int json_whole(const cJSON *value, double least, double most, size_t *out);
+int json_bool(const cJSON *value, bool *out);
+int json_either(const cJSON *value, const char *no, const char *yes, bool *out); /* one of two words */
 int json_text(const cJSON *value, char **copy); /* not empty; replaces *copy */
 
 #endif

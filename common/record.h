@@ -213,6 +213,7 @@ enum loss_cause {
 	LOSS_PROBE_RETURN, /* a call whose return the kernel will not show, because too many are open in its thread */
 	LOSS_STREAM_FULL, /* no room for a system call in the ring of its CPU */
 	LOSS_HEAP_FULL,  /* a block that the ledger of its process had no room for, or a process that could not have a ledger */
+	LOSS_HEAP_LATE,  /* a process that ran before the functions that it allocates with were probed */
 	LOSS_CAUSES
 };
 
@@ -246,6 +247,7 @@ struct watch_settings {
 	u32 epoch;      /* counts attachments to sched_switch: what was noted under another one is old */
 	u32 settled;    /* the first generation with these watches and rules: what was judged since then can be relied on */
 	u32 generation; /* counts changes, and passes that judge; a process judged under another one is judged again */
+	u64 heap_blocks; /* that a process may have in its ledgers */
 	u32 heap_era;   /* counts how often somebody wanted METRICS_OF_HEAP after nobody did: heaps of another one are old */
 	u32 judging;    /* this pass of the sampler also judges processes that are not watched yet */
 };
@@ -382,12 +384,18 @@ struct probe_texts {
 };
 
 /*
- * Heaps. Each probed process has a ledger, a table of its outstanding blocks by address, in a slot of `ledgers`.
+ * Heaps. Each probed process has a ledger, a table of its outstanding blocks by address, in a slot of `ledgers`. The kernel allocates 16 bytes
+ * for each block that a table has room for when it makes it, so that of a process is small: what does not fit is in a large one that all
+ * share, in slot 0.
  */
 enum {
-	HEAP_SLOTS = 1024,    /* slot 0 is nobody's */
-	HEAP_COPY_MAX = 65536, /* blocks that a forked child can inherit: they are copied while the parent waits */
+	HEAP_SLOTS = 1024,
+	HEAP_OWN_BLOCKS = 32768, /* in the ledger of a process; also what a forked child can inherit, which is copied while its parent waits */
+	HEAP_SHARED_FACTOR = 4,  /* how many times what a process may have fits into the shared one */
 };
+
+/** The key of a block in the shared ledger: addresses of user space have 47 bits. */
+#define HEAP_SHARED_KEY(slot, address) ((u64)(slot) << 48 | (address))
 
 /** How much is known of a heap. */
 enum heap_armed {
@@ -429,7 +437,7 @@ struct heap_notice {
 	u32 slot;
 	u32 era; /* see struct watch_settings */
 	u32 uid; /* real user id of the process */
-	u32 tid;
+	u32 tid;  /* HEAP_LEFT: see there. HEAP_WANTED: the process that is the reason: its parent, itself, or who looks for processes */
 };
 
 /** What a probed process has outstanding. */
@@ -444,6 +452,8 @@ struct process_heap {
 	u64 size, times;   /* outstanding bytes and blocks */
 	u64 alloc_count, alloc_bytes;
 	u64 unknown_frees; /* of blocks that are in no ledger */
+	u64 shared;        /* blocks in the shared ledger */
+	u64 program;       /* program_of() when it began; 0: not known */
 };
 
 /** One outstanding block of a ledger, by its address. */

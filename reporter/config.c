@@ -9,6 +9,7 @@
 
 #include "config_thresholds.h"
 #include "csv_tables.h"
+#include "declaration.h"
 #include "json_file.h"
 #include "log.h"
 #include "option_values.h"
@@ -130,10 +131,13 @@ static int apply_probes(void *target, const cJSON *value, struct json_file *file
 static int apply_additional_var(void *target, const cJSON *value, struct json_file *file)
 {
 	struct reading *reading = target;
+	struct declaration declaration;
+	char error[256];
 
-	(void)file;
 	if (cJSON_IsNull(value) || (cJSON_IsString(value) && !value->valuestring[0]))
 		return 0;
+	if (cJSON_IsString(value) && declaration_parse(&declaration, value->valuestring, error, sizeof(error)))
+		return json_file_refuse(file, value, "\"%s\": %s", value->string, error);
 	return json_text(value, &reading->options->probe_variables);
 }
 
@@ -240,10 +244,7 @@ static int apply_threads(void *target, const cJSON *value, struct json_file *fil
 	struct reading *reading = target;
 
 	(void)file;
-	if (!cJSON_IsBool(value))
-		return -EINVAL;
-	reading->options->threads = cJSON_IsTrue(value);
-	return 0;
+	return json_bool(value, &reading->options->threads);
 }
 
 static int apply_append(void *target, const cJSON *value, struct json_file *file)
@@ -251,10 +252,7 @@ static int apply_append(void *target, const cJSON *value, struct json_file *file
 	struct reading *reading = target;
 
 	(void)file;
-	if (!cJSON_IsBool(value))
-		return -EINVAL;
-	reading->options->output.append = cJSON_IsTrue(value);
-	return 0;
+	return json_bool(value, &reading->options->output.append);
 }
 
 static int apply_multiprocess(void *target, const cJSON *value, struct json_file *file)

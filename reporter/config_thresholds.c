@@ -78,10 +78,7 @@ static int apply_mode(void *target, const cJSON *value, struct json_file *file)
 	struct threshold_rule *rule = target;
 
 	(void)file;
-	if (!cJSON_IsString(value))
-		return -EINVAL;
-	rule->only = strcmp(value->valuestring, "only") == 0;
-	return rule->only || strcmp(value->valuestring, "mark") == 0 ? 0 : -EINVAL;
+	return json_either(value, "mark", "only", &rule->only);
 }
 
 #define APPLY_NUMBER(member, least, most)                                                              \

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "csv_tables.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "derive.h"
+#include "log.h"
 #include "metric.h"
 
 /* --- cells that several files have */
@@ -204,6 +206,26 @@ const struct csv_table csv_tables[] = {
 	},
 };
 const unsigned int csv_table_count = sizeof(csv_tables) / sizeof(csv_tables[0]);
+
+/* --- files */
+
+struct output *csv_open(const char *directory, const char *file, const char *header,
+			const struct output_policy *policy)
+{
+	struct output *output = NULL;
+	char *path = NULL;
+	int err = ENOMEM;
+
+	if (!header || asprintf(&path, "%s%s%s", file[0] == '/' ? "" : directory, file[0] == '/' ? "" : "/", file) < 0) {
+		log_error(NULL, "out of memory");
+	} else {
+		output = output_open(path, header, policy);
+		err = errno;
+		free(path);
+	}
+	errno = err;
+	return output;
+}
 
 /* --- lines */
 

@@ -32,6 +32,13 @@ struct csv_table {
 extern const struct csv_table csv_tables[];
 extern const unsigned int csv_table_count;
 
+/**
+ * Open `file`, which is within the directory or absolute. A NULL `header`: there was no memory for it. NULL with errno
+ * set after the cause has been logged.
+ */
+struct output *csv_open(const char *directory, const char *file, const char *header,
+			const struct output_policy *policy);
+
 /** The first line of the file, with its end, to be freed. NULL: out of memory. */
 char *csv_header(const struct csv_table *table, uint64_t metrics);
 void csv_put_row(struct output *output, const struct csv_table *table, uint64_t metrics, const struct row *row);

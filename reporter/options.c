@@ -6,369 +6,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/un.h>
 
 #include "config.h"
-#include "log.h"
 #include "metric.h"
-#include "modules.h"
-#include "option_values.h"
-#include "proc_figures.h"
+#include "option_check.h"
+#include "option_table.h"
 #include "table_format.h"
 
-#define SOCKET_DEFAULT "/run/taskmon/collector.sock"
-#define INTERVAL_MIN 0.1
-#define INTERVAL_MAX 3600.0
-#define ROTATE_BYTES_MIN 4096
-#define ROTATE_BYTES_MAX (1ULL << 50)
 #define KEEP_DEFAULT 7
-#define KEEP_MAX 1000
-#define TOP_MAX 1000000
-#define DURATION_MAX 31536000.0 /* a year */
-
-/* --- one function per option */
-
-static int set_pid(struct options *options, const char *value, char *error, size_t size)
-{
-	return value_pids(value, &options->pids, &options->pid_count, error, size);
-}
-
-static int set_name(struct options *options, const char *value, char *error, size_t size)
-{
-	(void)error, (void)size;
-	return value_append_text(value, &options->select.names, &options->select.name_count);
-}
-
-static int set_user(struct options *options, const char *value, char *error, size_t size)
-{
-	return value_users(value, &options->select.uids, &options->select.uid_count, error, size);
-}
-
-static int set_regex(struct options *options, const char *value, char *error, size_t size)
-{
-	return select_add_regex(&options->select, value, error, size);
-}
-
-static int set_cgroup(struct options *options, const char *value, char *error, size_t size)
-{
-	if (!*value) {
-		snprintf(error, size, "it is empty (expected the path of a cgroup, or a glob)");
-		return -EINVAL;
-	}
-	return value_append_text(value, &options->select.cgroups, &options->select.cgroup_count);
-}
-
-static int set_rule(struct options *options, const char *value, char *error, size_t size)
-{
-	char *words = strdup(value), *rest = words, *word;
-	int err = words ? 0 : -ENOMEM;
-
-	(void)error, (void)size;
-	while (!err && (word = strsep(&rest, ",")))
-		err = value_append_text(word, &options->rules, &options->rule_count);
-	free(words);
-	return err;
-}
-
-static void set_all(struct options *options)
-{
-	options->all = true;
-}
-
-static void set_children(struct options *options)
-{
-	options->children = CHILDREN_FOLLOWED;
-}
-
-static void set_no_children(struct options *options)
-{
-	options->children = CHILDREN_IGNORED;
-}
-
-static void set_threads(struct options *options)
-{
-	options->threads = true;
-}
-
-static int set_cpu(struct options *options, const char *value, char *error, size_t size)
-{
-	static const char *const words[] = { [CPU_BPF] = "bpf", [CPU_STAT] = "stat", [CPU_TOP] = "top" };
-
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		if (strcmp(value, words[i]) == 0) {
-			options->cpu = (enum cpu_source)i;
-			return 0;
-		}
-	}
-	snprintf(error, size, "there is no \"%s\" (expected bpf, stat or top)", value);
-	return -EINVAL;
-}
-
-static int set_modules(struct options *options, const char *value, char *error, size_t size)
-{
-	return modules_parse(value, &options->modules, error, size);
-}
-
-static int set_metrics(struct options *options, const char *value, char *error, size_t size)
-{
-	return metric_parse_set(value, &options->metrics, error, size);
-}
-
-static int set_probe(struct options *options, const char *value, char *error, size_t size)
-{
-	(void)error, (void)size;
-	if (options->probes_of_config) {
-		while (options->probe_count)
-			free(options->probes[--options->probe_count]);
-		free(options->probe_variables);
-		options->probe_variables = NULL;
-		options->probes_of_config = false;
-	}
-	options->has_probe_option = true;
-	return value_append_text(value, &options->probes, &options->probe_count);
-}
-
-static int set_interval(struct options *options, const char *value, char *error, size_t size)
-{
-	return value_seconds(value, INTERVAL_MIN, INTERVAL_MAX, &options->interval_ns, error, size);
-}
-
-static int set_duration(struct options *options, const char *value, char *error, size_t size)
-{
-	return value_seconds(value, INTERVAL_MIN, DURATION_MAX, &options->duration_ns, error, size);
-}
-
-static int set_csv(struct options *options, const char *value, char *error, size_t size)
-{
-	return value_text(value, "a directory", &options->csv_dir, error, size);
-}
-
-static int set_json(struct options *options, const char *value, char *error, size_t size)
-{
-	return value_text(value, "a file or -", &options->json_path, error, size);
-}
-
-static int set_sort(struct options *options, const char *value, char *error, size_t size)
-{
-	int id = strcmp(value, "task_cpu_percent") == 0 ? TABLE_SORT_CPU : metric_find(value, strlen(value));
-	const char *near = id < 0 ? metric_suggest(value) : NULL;
-
-	if (id < 0) {
-		snprintf(error, size, "\"%s\" is not a metric (%s%s%sexpected task_cpu_percent or a name from --list metrics)",
-			 value, near ? "did you mean " : "", near ? near : "", near ? "? " : "");
-		return -EINVAL;
-	}
-	options->sort = (unsigned int)id;
-	return 0;
-}
-
-static int set_top(struct options *options, const char *value, char *error, size_t size)
-{
-	uint64_t top = 0;
-	int err = value_number(value, 1, TOP_MAX, &top, error, size);
-
-	options->top = (unsigned int)top;
-	return err;
-}
-
-static int set_rotate_bytes(struct options *options, const char *value, char *error, size_t size)
-{
-	return value_bytes(value, ROTATE_BYTES_MIN, ROTATE_BYTES_MAX, &options->output.rotate_bytes, error, size);
-}
-
-static int set_rotate_seconds(struct options *options, const char *value, char *error, size_t size)
-{
-	return value_seconds(value, 1, DURATION_MAX, &options->output.rotate_ns, error, size);
-}
-
-static int set_keep(struct options *options, const char *value, char *error, size_t size)
-{
-	uint64_t keep = options->output.keep;
-	int err = value_number(value, 1, KEEP_MAX, &keep, error, size);
-
-	options->output.keep = (unsigned int)keep;
-	return err;
-}
-
-static void set_append(struct options *options)
-{
-	options->output.append = true;
-}
-
-static int set_socket(struct options *options, const char *value, char *error, size_t size)
-{
-	const size_t longest = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
-
-	if (strlen(value) > longest) {
-		snprintf(error, size, "the path has %zu bytes (expected at most %zu)", strlen(value), longest);
-		return -EINVAL;
-	}
-	return value_text(value, "the path of a socket", &options->socket_path, error, size);
-}
-
-static int set_config(struct options *options, const char *value, char *error, size_t size)
-{
-	return value_text(value, "a file", &options->config_path, error, size);
-}
-
-static int set_explain(struct options *options, const char *value, char *error, size_t size)
-{
-	options->action = ACTION_EXPLAIN_THRESHOLD;
-	return value_text(value, "a task.csv", &options->explain_path, error, size);
-}
-
-static int set_list(struct options *options, const char *value, char *error, size_t size)
-{
-	static const struct {
-		const char *name;
-		enum action action;
-	} lists[] = {
-		{ "metrics", ACTION_LIST_METRICS },
-		{ "modules", ACTION_LIST_MODULES },
-		{ "rules", ACTION_LIST_RULES },
-		{ "tasks", ACTION_LIST_TASKS },
-	};
-
-	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
-		if (strcmp(value, lists[i].name) == 0) {
-			options->action = lists[i].action;
-			return 0;
-		}
-	}
-	snprintf(error, size, "there is no list of \"%s\" (expected metrics, modules, rules or tasks)", value);
-	return -EINVAL;
-}
-
-static void set_version(struct options *options)
-{
-	options->action = ACTION_VERSION;
-}
-
-static void set_help(struct options *options)
-{
-	options->action = ACTION_HELP;
-}
-
-enum option_id {
-	OPTION_PID = 1, /* popt keeps 0 for itself */
-	OPTION_NAME,
-	OPTION_REGEX,
-	OPTION_USER,
-	OPTION_CGROUP,
-	OPTION_RULE,
-	OPTION_ALL,
-	OPTION_CHILDREN,
-	OPTION_NO_CHILDREN,
-	OPTION_THREADS,
-	OPTION_CPU,
-	OPTION_MODULES,
-	OPTION_METRICS,
-	OPTION_PROBE,
-	OPTION_INTERVAL,
-	OPTION_DURATION,
-	OPTION_CSV,
-	OPTION_JSON,
-	OPTION_CONFIG,
-	OPTION_EXPLAIN,
-	OPTION_SORT,
-	OPTION_TOP,
-	OPTION_ROTATE_BYTES,
-	OPTION_ROTATE_SECONDS,
-	OPTION_KEEP,
-	OPTION_APPEND,
-	OPTION_SOCKET,
-	OPTION_LIST,
-	OPTION_VERSION,
-	OPTION_HELP,
-};
-
-/* What an option does: `value` takes its argument, `flag` needs none. */
-static const struct {
-	int (*value)(struct options *options, const char *value, char *error, size_t size);
-	void (*flag)(struct options *options);
-} setters[] = {
-	[OPTION_PID] = { .value = set_pid },
-	[OPTION_NAME] = { .value = set_name },
-	[OPTION_REGEX] = { .value = set_regex },
-	[OPTION_USER] = { .value = set_user },
-	[OPTION_CGROUP] = { .value = set_cgroup },
-	[OPTION_RULE] = { .value = set_rule },
-	[OPTION_ALL] = { .flag = set_all },
-	[OPTION_CHILDREN] = { .flag = set_children },
-	[OPTION_NO_CHILDREN] = { .flag = set_no_children },
-	[OPTION_THREADS] = { .flag = set_threads },
-	[OPTION_CPU] = { .value = set_cpu },
-	[OPTION_MODULES] = { .value = set_modules },
-	[OPTION_METRICS] = { .value = set_metrics },
-	[OPTION_PROBE] = { .value = set_probe },
-	[OPTION_INTERVAL] = { .value = set_interval },
-	[OPTION_DURATION] = { .value = set_duration },
-	[OPTION_CSV] = { .value = set_csv },
-	[OPTION_JSON] = { .value = set_json },
-	[OPTION_CONFIG] = { .value = set_config },
-	[OPTION_EXPLAIN] = { .value = set_explain },
-	[OPTION_SORT] = { .value = set_sort },
-	[OPTION_TOP] = { .value = set_top },
-	[OPTION_ROTATE_BYTES] = { .value = set_rotate_bytes },
-	[OPTION_ROTATE_SECONDS] = { .value = set_rotate_seconds },
-	[OPTION_KEEP] = { .value = set_keep },
-	[OPTION_APPEND] = { .flag = set_append },
-	[OPTION_SOCKET] = { .value = set_socket },
-	[OPTION_LIST] = { .value = set_list },
-	[OPTION_VERSION] = { .flag = set_version },
-	[OPTION_HELP] = { .flag = set_help },
-};
-
-static const struct poptOption table[] = {
-	{ "pid", 'p', POPT_ARG_STRING, NULL, OPTION_PID, "these processes; ends when they have ended", "N[,N...]" },
-	{ "name", 'n', POPT_ARG_STRING, NULL, OPTION_NAME, "processes whose name matches a glob; repeatable", "PATTERN" },
-	{ "regex", '\0', POPT_ARG_STRING, NULL, OPTION_REGEX,
-	  "or in whose name an extended regular expression is found; repeatable", "REGEX" },
-	{ "user", 'u', POPT_ARG_STRING, NULL, OPTION_USER, "processes of a real user", "USER[,USER...]" },
-	{ "cgroup", '\0', POPT_ARG_STRING, NULL, OPTION_CGROUP,
-	  "processes in a cgroup whose path, or one above it, matches a glob; repeatable", "PATTERN" },
-	{ "rule", 'r', POPT_ARG_STRING, NULL, OPTION_RULE, "processes that a rule of the collector selects", "NAME[,NAME...]" },
-	{ "all", 'a', POPT_ARG_NONE, NULL, OPTION_ALL, "every process that you may see", NULL },
-	{ "children", '\0', POPT_ARG_NONE, NULL, OPTION_CHILDREN, "follow what these start (the default for COMMAND)", NULL },
-	{ "no-children", '\0', POPT_ARG_NONE, NULL, OPTION_NO_CHILDREN, "do not (the default for --pid)", NULL },
-	{ "threads", 't', POPT_ARG_NONE, NULL, OPTION_THREADS, "a row per thread, not per process", NULL },
-	{ "modules", 'm', POPT_ARG_STRING, NULL, OPTION_MODULES, "what to report: task,cpu (the default), mem, net, syscall", "LIST" },
-	{ "metrics", '\0', POPT_ARG_STRING, NULL, OPTION_METRICS, "of the task module: names, free (default) or all", "LIST" },
-	{ "cpu", '\0', POPT_ARG_STRING, NULL, OPTION_CPU,
-	  "who tells of CPU time: the collector (default), or, without one, /proc/PID/stat or top(1)", "bpf|stat|top" },
-	{ "probe", '\0', POPT_ARG_STRING, NULL, OPTION_PROBE, "calls of this function, for memleak; repeatable", "BIN:FUNC[(ARGS)]" },
-	{ "interval", 'i', POPT_ARG_STRING, NULL, OPTION_INTERVAL, "between two samples: 0.1 to 3600, default 5", "SECONDS" },
-	{ "duration", 'd', POPT_ARG_STRING, NULL, OPTION_DURATION, "end after this time; COMMAND is left running", "SECONDS" },
-	{ "csv", '\0', POPT_ARG_STRING, NULL, OPTION_CSV, "a CSV file per module and event.csv in DIR", "DIR" },
-	{ "json", '\0', POPT_ARG_STRING, NULL, OPTION_JSON, "JSON Lines into FILE or to standard output", "FILE|-" },
-	{ "config", 'c', POPT_ARG_STRING, NULL, OPTION_CONFIG, "settings and thresholds; options win over it", "FILE" },
-	{ "explain-threshold", '\0', POPT_ARG_STRING, NULL, OPTION_EXPLAIN,
-	  "which alarms the thresholds of -c would have raised over a task.csv", "FILE" },
-	{ "sort", '\0', POPT_ARG_STRING, NULL, OPTION_SORT, "of the table: most first, default task_cpu_percent", "METRIC" },
-	{ "top", '\0', POPT_ARG_STRING, NULL, OPTION_TOP, "of the table: not more tasks than this", "N" },
-	{ "rotate-bytes", '\0', POPT_ARG_STRING, NULL, OPTION_ROTATE_BYTES,
-	  "begin a new file before one gets longer; K, M and G are understood", "N" },
-	{ "rotate-seconds", '\0', POPT_ARG_STRING, NULL, OPTION_ROTATE_SECONDS, "begin a new file after this time", "SECONDS" },
-	{ "keep", '\0', POPT_ARG_STRING, NULL, OPTION_KEEP, "this many old ones: FILE.1 is the latest; default 7", "N" },
-	{ "append", '\0', POPT_ARG_NONE, NULL, OPTION_APPEND, "continue files that are there, if they have the same header", NULL },
-	{ "socket", 's', POPT_ARG_STRING, NULL, OPTION_SOCKET, "of the collector, default " SOCKET_DEFAULT, "PATH" },
-	{ "list", '\0', POPT_ARG_STRING, NULL, OPTION_LIST, "what there is, and end", "metrics|modules|rules|tasks" },
-	{ "version", '\0', POPT_ARG_NONE, NULL, OPTION_VERSION, "print the version and end", NULL },
-	{ "help", '?', POPT_ARG_NONE, NULL, OPTION_HELP, "print this and end", NULL },
-	POPT_TABLEEND,
-};
-
-static const char *long_name(int val)
-{
-	for (const struct poptOption *option = table; option->longName; option++)
-		if (option->val == val)
-			return option->longName;
-	return "?";
-}
 
 static int parse_own(struct options *options, int argc, char **argv, char *error, size_t size)
 {
-	poptContext context = poptGetContext("taskmon-report", argc, (const char **)argv, table, 0);
+	poptContext context = poptGetContext("taskmon-report", argc, (const char **)argv, option_table, 0);
 	char reason[256] = "";
 	int val, err = 0;
 
@@ -377,12 +26,9 @@ static int parse_own(struct options *options, int argc, char **argv, char *error
 	while (!err && (val = poptGetNextOpt(context)) > 0) {
 		char *value = poptGetOptArg(context);
 
-		if (setters[val].flag)
-			setters[val].flag(options);
-		else
-			err = setters[val].value(options, value, reason, sizeof(reason));
+		err = option_apply(options, val, value, reason, sizeof(reason));
 		if (err == -EINVAL)
-			snprintf(error, size, "--%s: %s", long_name(val), reason);
+			snprintf(error, size, "--%s: %s", option_name(val), reason);
 		free(value);
 	}
 	if (!err && val < -1) {
@@ -399,14 +45,6 @@ static int parse_own(struct options *options, int argc, char **argv, char *error
 	return err;
 }
 
-int options_set(struct options *options, const char *name, const char *value, char *error, size_t error_size)
-{
-	for (const struct poptOption *option = table; option->longName; option++)
-		if (strcmp(option->longName, name) == 0 && setters[option->val].value)
-			return setters[option->val].value(options, value, error, error_size);
-	return -EINVAL;
-}
-
 static int init(struct options *options)
 {
 	*options = (struct options){
@@ -415,7 +53,7 @@ static int init(struct options *options)
 		.interval_ns = 5000000000,
 		.output.keep = KEEP_DEFAULT,
 		.sort = TABLE_SORT_CPU,
-		.socket_path = strdup(SOCKET_DEFAULT),
+		.socket_path = strdup(OPTION_SOCKET_DEFAULT),
 	};
 	return options->socket_path ? 0 : -ENOMEM;
 }
@@ -437,83 +75,6 @@ static int parse_with_config(struct options *options, int argc, char **argv, cha
 	return err;
 }
 
-static bool wants_selection(const struct options *options)
-{
-	return options->action == ACTION_REPORT || options->action == ACTION_LIST_TASKS;
-}
-
-/* What /proc tells needs no collector, but there is no more; the words "free" and "all" mean all of it. */
-static int check_cpu(struct options *options, char *error, size_t size)
-{
-	if (!options_cpu_is_local(options))
-		return 0;
-	if (options->rule_count) {
-		snprintf(error, size,
-			 "--rule: rules are judged by the collector's kernel side (expected no --cpu stat or top)");
-		return -EINVAL;
-	}
-	if (!options_need_collector(options) &&
-	    (options->metrics == metric_set_of_cost(METRIC_FREE) || options->metrics == METRIC_ALL_BITS))
-		options->metrics &= PROC_METRICS & ~(options->cpu == CPU_TOP ? METRIC_BIT(M_task_on_cpu_ns) : 0);
-	return 0;
-}
-
-/* What is selected when nothing names processes, and that something is. */
-static int check_selection(struct options *options, char *error, size_t size)
-{
-	if (options->rule_count)
-		options->all = true; /* whatever it selects, for as long as the report runs */
-	if (!wants_selection(options) || options->pid_count || options->command)
-		return 0;
-	if (select_narrows(&options->select) || options->action == ACTION_LIST_TASKS)
-		options->all = true;
-	if (options->all)
-		return 0;
-	snprintf(error, size, "nothing is selected (expected --pid, --name, --regex, --user, --cgroup, --rule, --all or -- "
-			      "COMMAND; see --help)");
-	return -EINVAL;
-}
-
-static bool names_processes(const struct options *options)
-{
-	return !options->all && !options->rule_count && (options->pid_count || options->command);
-}
-
-/* Functions are probed in processes that are known by their number. */
-static int check_probes(struct options *options, char *error, size_t size)
-{
-	char reason[512];
-	int err;
-
-	if (options->has_probe_option)
-		options->modules |= MODULE_BIT(MODULE_MEMLEAK);
-	if (!(options->modules & MODULE_BIT(MODULE_MEMLEAK)) || options->action != ACTION_REPORT)
-		return 0;
-	if (options->probe_count == 0) {
-		snprintf(error, size, "memleak: no function is named (expected --probe BIN:FUNC)");
-		return -EINVAL;
-	}
-	if (!names_processes(options) && !options->has_probe_option) {
-		log_warning(NULL, "memleak_probes: nothing is probed, as no process is named by number (expected --pid or -- COMMAND)");
-		options->modules &= ~MODULE_BIT(MODULE_MEMLEAK);
-		return 0;
-	}
-	if (!names_processes(options)) {
-		snprintf(error, size, "memleak: functions are probed in processes that are named by number (expected --pid or -- COMMAND, and not "
-			 "--all, --rule, nor --name or --user alone)");
-		return -EINVAL;
-	}
-	options->probe_set = calloc(1, sizeof(*options->probe_set));
-	if (!options->probe_set)
-		return -ENOMEM;
-	err = probe_set_parse(options->probe_set, options->probes, options->probe_count, options->probe_variables, reason,
-			      sizeof(reason));
-	options->probe_set->optional = !options->has_probe_option;
-	if (err == -EINVAL)
-		snprintf(error, size, "%s: %s", options->has_probe_option ? "--probe" : "memleak_probes", reason);
-	return err;
-}
-
 int options_parse(struct options *options, int argc, char **argv, char *error, size_t error_size)
 {
 	int own = 1, err = init(options);
@@ -528,25 +89,18 @@ int options_parse(struct options *options, int argc, char **argv, char *error, s
 		err = parse_with_config(options, own, argv, error, error_size);
 	if (err)
 		return err;
-	if (options->action == ACTION_EXPLAIN_THRESHOLD && !options->thresholds.count) {
-		snprintf(error, error_size, "--explain-threshold: there are none (expected -c with \"thresholds\")");
-		return -EINVAL;
-	}
 	if (own + 1 < argc) {
 		options->command = argv + own + 1;
-	} else if (own < argc && wants_selection(options)) {
+	} else if (own < argc && options_want_selection(options)) {
 		snprintf(error, error_size, "--: nothing follows (expected a command)");
 		return -EINVAL;
 	}
-	err = check_probes(options, error, error_size);
-	if (err)
-		return err;
-	if (options->command && options->action == ACTION_LIST_TASKS) {
-		snprintf(error, error_size, "--list: tasks takes no command");
-		return -EINVAL;
-	}
-	err = check_cpu(options, error, error_size);
-	return err ? err : check_selection(options, error, error_size);
+	return option_check(options, error, error_size);
+}
+
+bool options_want_selection(const struct options *options)
+{
+	return options->action == ACTION_REPORT || options->action == ACTION_LIST_TASKS;
 }
 
 bool options_cpu_is_local(const struct options *options)
@@ -596,40 +150,3 @@ bool options_follow_children(const struct options *options)
 	       (options->children == CHILDREN_OF_COMMAND && options->command);
 }
 
-void options_print_help(void)
-{
-	const char *argv[] = { "taskmon-report", NULL };
-	poptContext context = poptGetContext(argv[0], 1, argv, table, 0);
-
-	if (!context)
-		return;
-	poptSetOtherOptionHelp(context, "[OPTIONS] [-- COMMAND [ARG...]]");
-	poptPrintHelp(context, stdout, 0);
-	poptFreeContext(context);
-	fputs("\n"
-	      "Reports what processes do: CPU time, memory, input and output. It needs a\n"
-	      "running taskmon-collector (but see --cpu) and no privilege of its own. Without\n"
-	      "--csv and --json it prints a table at every interval: on a terminal always in the\n"
-	      "same place (but not with COMMAND, which may write there, too), in colour unless\n"
-	      "NO_COLOR is set.\n"
-	      "\n"
-	      "--name, --regex, --user and --cgroup narrow what the other options select; if none\n"
-	      "does, they select from all processes. COMMAND starts once everything is armed, as you, with\n"
-	      "your files, environment and signals. SIGTERM is passed on to it, and a second one\n"
-	      "ends the report at once. Without COMMAND, SIGINT or SIGTERM ends the report with\n"
-	      "a last sample, and a second one ends it at once.\n"
-	      "\n"
-	      "Whole lines are written, at every tick, so files are valid up to their last line\n"
-	      "end at any moment. SIGHUP opens the files of --csv and --json anew by their names,\n"
-	      "for logrotate; without such files, or if the terminal has gone, it is as SIGTERM.\n"
-	      "A full disk ends the report with status 1; what was written stays valid.\n"
-	      "\n"
-	      "If the collector goes away, the outputs say so (gap), and the report waits until\n"
-	      "it is back and goes on; no figure stands for the time between. Processes that\n"
-	      "end in the meantime are noticed.\n"
-	      "\n"
-	      "Exit status: 0 done, 1 failure, 2 wrong use, 3 no collector, 4 refused by the\n"
-	      "collector. With COMMAND its own: 128+N if signal N ended it, 127 if it was not\n"
-	      "found, 126 if it could not be executed.\n",
-	      stdout);
-}

@@ -73,6 +73,9 @@ void options_free(struct options *options);
 /** As if `--name value` stood on the command line. Returns 0, -ENOMEM, or -EINVAL with one line in `error`. */
 int options_set(struct options *options, const char *name, const char *value, char *error, size_t error_size);
 
+/** Is what it does done to processes, so that some must be selected? */
+bool options_want_selection(const struct options *options);
+
 /** Are the children of what is selected part of it? */
 bool options_follow_children(const struct options *options);
 

@@ -112,25 +112,6 @@ static int csv_end(struct writer *writer, enum writer_end how)
 	return err;
 }
 
-/* NULL with errno set after the cause has been logged. */
-static struct output *open_in(const char *directory, const char *file, const char *header,
-			      const struct output_policy *policy)
-{
-	struct output *output = NULL;
-	char *path = NULL;
-	int err = ENOMEM;
-
-	if (!header || asprintf(&path, "%s%s%s", file[0] == '/' ? "" : directory, file[0] == '/' ? "" : "/", file) < 0) {
-		log_error(NULL, "out of memory");
-	} else {
-		output = output_open(path, header, policy);
-		err = errno;
-		free(path);
-	}
-	errno = err;
-	return output;
-}
-
 static struct writer *new_writer(const char *directory, char *const *files, unsigned int module_set, uint64_t metrics,
 				 bool events, const struct output_policy *policy)
 {
@@ -148,7 +129,7 @@ static struct writer *new_writer(const char *directory, char *const *files, unsi
 	}
 	csv->writer = (struct writer){ "csv", 0, 0, csv_begin, csv_row, csv_event, csv_loss, csv_gap, csv_calls, csv_end, 0 };
 	csv->metrics = metrics;
-	csv->event = events ? open_in(directory, CSV_EVENT_FILE, CSV_EVENT_HEADER, policy) : NULL;
+	csv->event = events ? csv_open(directory, CSV_EVENT_FILE, CSV_EVENT_HEADER, policy) : NULL;
 	if (events && !csv->event)
 		goto failed;
 	for (unsigned int i = 0; i < csv_table_count; i++) {
@@ -161,7 +142,7 @@ static struct writer *new_writer(const char *directory, char *const *files, unsi
 			continue;
 		csv->files[csv->file_count].table = table;
 		header = csv_header(table, metrics);
-		csv->files[csv->file_count].output = open_in(directory, file, header, policy);
+		csv->files[csv->file_count].output = csv_open(directory, file, header, policy);
 		free(header);
 		if (!csv->files[csv->file_count].output)
 			goto failed;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "csv_tables.h"
 #include "hit.h"
 #include "log.h"
 #include "modules.h"
@@ -186,19 +187,22 @@ struct writer *writer_memleak_new(const char *directory, const char *file, const
 				  const struct output_policy *policy)
 {
 	struct memleak_writer *memleak = calloc(1, sizeof(*memleak));
-	char *header = header_of(probes), *path = NULL;
-	int err = ENOMEM;
+	char *header;
+	int err;
 
-	if (!memleak || !header ||
-	    asprintf(&path, "%s%s%s", file[0] == '/' ? "" : directory, file[0] == '/' ? "" : "/", file) < 0) {
+	if (!memleak) {
 		log_error(NULL, "out of memory");
-		path = NULL;
-		goto failed;
+		return NULL;
 	}
-	memleak->output = output_open(path, header, policy);
+	header = header_of(probes);
+	memleak->output = csv_open(directory, file, header, policy);
 	err = errno;
-	if (!memleak->output)
-		goto failed;
+	free(header);
+	if (!memleak->output) {
+		free(memleak);
+		errno = err;
+		return NULL;
+	}
 	memleak->probes = probes;
 	memleak->writer.name = "memleak";
 	memleak->writer.needs = modules[MODULE_MEMLEAK].needs;
@@ -209,14 +213,5 @@ struct writer *writer_memleak_new(const char *directory, const char *file, const
 	memleak->writer.gap = memleak_gap;
 	memleak->writer.hit = memleak_hit;
 	memleak->writer.end = memleak_end;
-	free(header);
-	free(path);
 	return &memleak->writer;
-
-failed:
-	free(header);
-	free(path);
-	free(memleak);
-	errno = err;
-	return NULL;
 }

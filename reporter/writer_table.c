@@ -7,36 +7,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "log.h"
-#include "metric.h"
 #include "output.h"
 #include "people.h"
 #include "table_alarms.h"
 #include "table_format.h"
+#include "table_lines.h"
 #include "terminal.h"
-#include "text_width.h"
 #include "writer.h"
 
 enum {
-	CLOCK_BYTES = 16,
-	NS_PER_S = 1000000000,
-	CAUSES_MAX = 16,
 	LINES_AROUND = 4,   /* title, header, footer and the one that the cursor is in */
 	TICKS_OF_A_GAP = 2, /* the one that shows it and the baseline after it */
 };
 
 struct table_writer {
 	struct writer writer;
-	struct output *output;
+	struct table_screen screen;
 	struct table_options options;
-	struct terminal terminal;
-	struct table_layout layout;
 	struct people_users *users;
 	struct table_alarms *alarms;
-	bool in_place;
-	bool stale;      /* the rows are those of the tick before */
+	bool stale;       /* the rows are those of the tick before */
 	bool had_tick;
 	bool was_cleared; /* the screen is ours */
 	uint64_t tick_wall_ns;
@@ -44,12 +36,7 @@ struct table_writer {
 	uint64_t longest_ns;            /* window of this tick */
 	struct table_row *rows;
 	size_t count, capacity;
-	struct loss losses[CAUSES_MAX]; /* in place: since the beginning, else of this tick */
-	size_t loss_count;
-	char (*alarm_lines)[TABLE_LINE_BYTES]; /* of this tick */
-	size_t alarm_count;
-	uint64_t gap_count, gap_wall_ns;
-	unsigned int gap_ticks; /* until it is over */
+	struct table_news news;
 };
 
 static int no_memory(void)
@@ -114,6 +101,7 @@ static int table_row(struct writer *writer, const struct row *row)
 static int table_event(struct writer *writer, const struct event *event)
 {
 	struct table_writer *table = (struct table_writer *)writer;
+	struct table_news *news = &table->news;
 	const struct alarm *alarm = event->alarm;
 	char (*grown)[TABLE_LINE_BYTES];
 
@@ -121,11 +109,11 @@ static int table_event(struct writer *writer, const struct event *event)
 		return no_memory();
 	if (!alarm)
 		return 0;
-	grown = reallocarray(table->alarm_lines, table->alarm_count + 1, sizeof(*grown));
+	grown = reallocarray(news->alarm_lines, news->alarm_count + 1, sizeof(*grown));
 	if (!grown)
 		return no_memory();
-	table->alarm_lines = grown;
-	snprintf(grown[table->alarm_count++], sizeof(*grown), "%s: %u %s: %s %s, limit %s%s%s%s%s (%s)", event->name,
+	news->alarm_lines = grown;
+	snprintf(grown[news->alarm_count++], sizeof(*grown), "%s: %u %s: %s %s, limit %s%s%s%s%s (%s)", event->name,
 		 event->tid, event->comm, alarm->metric, alarm->value, alarm->limit, alarm->baseline ? ", normal " : "",
 		 alarm->baseline ? alarm->baseline : "", alarm->cause ? ", " : "", alarm->cause ? alarm->cause : "",
 		 alarm->threshold);
@@ -134,185 +122,87 @@ static int table_event(struct writer *writer, const struct event *event)
 
 static int table_loss(struct writer *writer, const struct loss *loss)
 {
-	struct table_writer *table = (struct table_writer *)writer;
+	struct table_news *news = &((struct table_writer *)writer)->news;
 	size_t i = 0;
 
-	while (i < table->loss_count && strcmp(table->losses[i].cause, loss->cause) != 0)
+	while (i < news->loss_count && strcmp(news->losses[i].cause, loss->cause) != 0)
 		i++;
-	if (i == CAUSES_MAX)
+	if (i == TABLE_CAUSES_MAX)
 		return 0; /* there are not so many */
-	if (i == table->loss_count) {
-		table->losses[i] = *loss;
-		table->loss_count++;
+	if (i == news->loss_count) {
+		news->losses[i] = *loss;
+		news->loss_count++;
 	} else {
-		table->losses[i].count += loss->count;
+		news->losses[i].count += loss->count;
 	}
 	return 0;
 }
 
-/* --- lines */
-
-static const char *clock_of(char out[CLOCK_BYTES], uint64_t wall_ns)
-{
-	time_t seconds = wall_ns ? (time_t)(wall_ns / NS_PER_S) : time(NULL);
-	struct tm local;
-
-	localtime_r(&seconds, &local);
-	strftime(out, CLOCK_BYTES, "%H:%M:%S", &local);
-	return out;
-}
-
-/* Cut to the screen, in a colour if there are any. */
-static void put_line(struct table_writer *table, const char *colour, const char *text)
-{
-	char fitted[TABLE_LINE_BYTES];
-
-	if (table->in_place)
-		output_text(table->output, TERMINAL_ERASE_LINE);
-	if (table->layout.width) {
-		text_fit(fitted, sizeof(fitted), text, table->layout.width, false);
-		text = fitted;
-	}
-	colour = table->terminal.has_colour ? colour : NULL;
-	if (colour)
-		output_text(table->output, colour);
-	output_text(table->output, text);
-	if (colour)
-		output_text(table->output, TERMINAL_PLAIN);
-	output_line_end(table->output);
-}
-
-static void put_title(struct table_writer *table)
-{
-	const char *what = table->options.threads ? "thread" : "process";
-	const char *plural = table->count == 1 ? "" : table->options.threads ? "s" : "es";
-	char text[TABLE_LINE_BYTES], clock[CLOCK_BYTES];
-	uint64_t cpu = 0;
-
-	for (size_t i = 0; i < table->count; i++)
-		cpu += table->rows[i].figure[FIGURE_CPU];
-	snprintf(text, sizeof(text), "%s  %zu %s%s, %.1f%% CPU%s%s", clock_of(clock, table->tick_wall_ns), table->count,
-		 what, plural, (double)cpu / 100, table->options.sort == TABLE_SORT_CPU ? "" : ", most first of ",
-		 table->options.sort == TABLE_SORT_CPU ? "" : metrics[table->options.sort].name);
-	put_line(table, NULL, text);
-	table_format_header(&table->layout, text, sizeof(text));
-	if (table->terminal.has_colour) { /* the bar is as wide as the screen */
-		char bar[TABLE_LINE_BYTES];
-
-		text_fit(bar, sizeof(bar), text, table->layout.width, true);
-		snprintf(text, sizeof(text), "%s", bar);
-	}
-	put_line(table, TERMINAL_REVERSE, text);
-}
-
-static void put_row(struct table_writer *table, const struct table_row *row)
-{
-	char text[TABLE_LINE_BYTES];
-
-	table_format_row(&table->layout, row, people_user(&table->users, row->uid), text, sizeof(text));
-	put_line(table, row->alarm ? TERMINAL_RED : row->state == 'X' ? TERMINAL_DIM : NULL, text);
-}
+/* --- pictures */
 
 /* Of the rows, which are sorted. */
 static size_t count_shown(const struct table_writer *table)
 {
-	size_t limit = table->options.top, screen = table->terminal.height, shown = 0;
+	size_t limit = table->options.top, lines = table->screen.terminal.height, shown = 0;
+	bool in_place = table->screen.in_place;
 
-	if (!limit && !table->in_place)
+	if (!limit && !in_place)
 		limit = table->options.busy_only;
-	if (table->in_place && screen > LINES_AROUND && (!limit || limit > screen - LINES_AROUND))
-		limit = screen - LINES_AROUND;
+	if (in_place && lines > LINES_AROUND && (!limit || limit > lines - LINES_AROUND))
+		limit = lines - LINES_AROUND;
 	if (!limit || table->count <= limit)
 		return table->count;
-	if (table->options.top || table->in_place)
+	if (table->options.top || in_place)
 		return limit;
 	while (shown < limit && table_is_active(&table->rows[shown]))
 		shown++;
 	return shown;
 }
 
-static size_t add_losses(const struct table_writer *table, char *out, size_t size)
+/* What has been said is over, but for what a picture goes on to show. */
+static void forget_news(struct table_writer *table)
 {
-	size_t used = 0;
+	struct table_news *news = &table->news;
 
-	for (size_t i = 0; i < table->loss_count && used < size; i++)
-		used += (size_t)snprintf(out + used, size - used, "%s%s=%llu", i ? " " : "", table->losses[i].cause,
-					 (unsigned long long)table->losses[i].count);
-	return used;
-}
-
-/* One line that is always there: nothing jumps. */
-static void put_footer(struct table_writer *table, size_t shown)
-{
-	char text[TABLE_LINE_BYTES], losses[512] = "nothing", gap[64] = "", clock[CLOCK_BYTES];
-	size_t alarms = table_alarms_count(table->alarms);
-
-	add_losses(table, losses, sizeof(losses));
-	if (table->gap_ticks)
-		snprintf(gap, sizeof(gap), "no collector since %s: waiting  ", clock_of(clock, table->gap_wall_ns));
-	else if (table->gap_count)
-		snprintf(gap, sizeof(gap), "gaps: %llu, last at %s  ", (unsigned long long)table->gap_count,
-			 clock_of(clock, table->gap_wall_ns));
-	/* the latest alarm, until there is another one */
-	snprintf(text, sizeof(text), "%slost: %s  alarms: %zu  shown: %zu of %zu%s%s", gap, losses, alarms, shown, table->count,
-		 table->alarm_count ? "  " : "", table->alarm_count ? table->alarm_lines[table->alarm_count - 1] : "");
-	put_line(table, table->gap_ticks || table->loss_count ? TERMINAL_YELLOW : NULL, text);
-	if (table->alarm_count > 1) {
-		memcpy(table->alarm_lines[0], table->alarm_lines[table->alarm_count - 1], sizeof(table->alarm_lines[0]));
-		table->alarm_count = 1;
+	if (!table->screen.in_place) {
+		news->loss_count = news->alarm_count = 0;
+	} else if (news->alarm_count > 1) {
+		memcpy(news->alarm_lines[0], news->alarm_lines[news->alarm_count - 1], sizeof(news->alarm_lines[0]));
+		news->alarm_count = 1;
 	}
 }
-
-/* The same in a stream: only if there is something to say. */
-static void put_remarks(struct table_writer *table, size_t shown)
-{
-	char text[TABLE_LINE_BYTES];
-
-	if (shown < table->count) {
-		snprintf(text, sizeof(text),
-			 table->options.top ? "… and %zu more" : "… and %zu more that did less or nothing",
-			 table->count - shown);
-		put_line(table, NULL, text);
-	}
-	if (table->loss_count) {
-		strcpy(text, "lost: ");
-		add_losses(table, text + strlen(text), sizeof(text) - strlen(text));
-		put_line(table, TERMINAL_YELLOW, text);
-	}
-	for (size_t i = 0; i < table->alarm_count; i++)
-		put_line(table, TERMINAL_RED, table->alarm_lines[i]);
-	output_line_end(table->output);
-	table->loss_count = table->alarm_count = 0;
-}
-
-/* --- pictures */
 
 static int draw(struct table_writer *table)
 {
+	const struct table_screen *screen = &table->screen;
 	size_t shown = count_shown(table);
 
-	if (table->in_place)
-		output_text(table->output, table->was_cleared ? TERMINAL_HOME : TERMINAL_CLEAR);
+	if (screen->in_place)
+		output_text(screen->output, table->was_cleared ? TERMINAL_HOME : TERMINAL_CLEAR);
 	table->was_cleared = true;
-	put_title(table);
+	table_put_title(screen, table->rows, table->count, table->tick_wall_ns);
 	for (size_t i = 0; i < shown; i++)
-		put_row(table, &table->rows[i]);
-	if (table->in_place) {
-		put_footer(table, shown);
-		output_text(table->output, TERMINAL_ERASE_REST);
-		output_mark_complete(table->output);
+		table_put_row(screen, &table->rows[i], people_user(&table->users, table->rows[i].uid));
+	if (screen->in_place) {
+		table_put_footer(screen, &table->news, table_alarms_count(table->alarms), shown, table->count);
+		output_text(screen->output, TERMINAL_ERASE_REST);
+		output_mark_complete(screen->output);
 	} else {
-		put_remarks(table, shown);
+		table_put_remarks(screen, &table->news, table->count - shown, !table->options.top);
 	}
-	return output_flush(table->output);
+	forget_news(table);
+	return output_flush(screen->output);
 }
 
 static void fit_screen(struct table_writer *table)
 {
-	terminal_measure(&table->terminal);
+	struct table_screen *screen = &table->screen;
+	const struct terminal *terminal = &screen->terminal;
+
+	terminal_measure(&screen->terminal);
 	/* a line that fills the last column makes some terminals wrap */
-	table->layout.width = table->terminal.is_terminal && table->terminal.width > 1 ? table->terminal.width - 1 : 0;
-	table_layout_fit(&table->layout);
+	screen->layout.width = terminal->is_terminal && terminal->width > 1 ? terminal->width - 1 : 0;
+	table_layout_fit(&screen->layout);
 }
 
 /* Only now: what a row sets off comes after it. */
@@ -340,19 +230,21 @@ static void level_rows(struct table_writer *table)
 
 static int table_tick(struct table_writer *table)
 {
-	bool had_gap = table->gap_ticks, is_baseline = !table->had_tick && table->count == 0;
+	const struct table_screen *screen = &table->screen;
+	struct table_news *news = &table->news;
+	bool had_gap = news->gap_ticks, is_baseline = !table->had_tick && table->count == 0;
 
 	table->had_tick = true;
-	if (is_baseline && table->in_place)
+	if (is_baseline && screen->in_place)
 		return 0; /* it has no figures */
 	if (had_gap)
-		table->gap_ticks--;
+		news->gap_ticks--;
 	else
 		drop_stale_rows(table); /* nobody is there any more */
-	if (!table->in_place && table->count == 0 && table->loss_count == 0 && table->alarm_count == 0)
+	if (!screen->in_place && table->count == 0 && news->loss_count == 0 && news->alarm_count == 0)
 		return 0;
-	if (!table->in_place && table->stale)
-		return output_flush(table->output);
+	if (!screen->in_place && table->stale)
+		return output_flush(screen->output);
 	mark_alarms(table);
 	if (!table->stale)
 		level_rows(table);
@@ -365,37 +257,36 @@ static int table_tick(struct table_writer *table)
 static int table_gap(struct writer *writer, const struct gap *gap)
 {
 	struct table_writer *table = (struct table_writer *)writer;
-	char text[TABLE_LINE_BYTES], clock[CLOCK_BYTES];
+	struct table_news *news = &table->news;
 
-	table->gap_count++;
-	table->gap_wall_ns = gap->wall_ns;
-	table->gap_ticks = TICKS_OF_A_GAP;
+	news->gap_count++;
+	news->gap_wall_ns = gap->wall_ns;
+	news->gap_ticks = TICKS_OF_A_GAP;
 	table->time_ns = table->last_time_ns = table->longest_ns = 0;
 	table->stale = table->stale || table->count == 0;
-	if (table->in_place)
+	if (table->screen.in_place)
 		return 0;
-	snprintf(text, sizeof(text), "gap: %s  %s, waiting for the collector", clock_of(clock, gap->wall_ns), gap->cause);
-	put_line(table, TERMINAL_YELLOW, text);
+	table_put_gap(&table->screen, gap);
 	return 0;
 }
 
 static int table_begin(struct writer *writer)
 {
 	struct table_writer *table = (struct table_writer *)writer;
-	int err = output_begin(table->output);
+	int err = output_begin(table->screen.output);
 
 	fit_screen(table);
-	if (err || !table->in_place)
+	if (err || !table->screen.in_place)
 		return err;
-	output_text(table->output, TERMINAL_CLEAR);
-	put_line(table, NULL, "taskmon-report: the first figures come after one interval");
-	return output_flush(table->output);
+	output_text(table->screen.output, TERMINAL_CLEAR);
+	table_put_line(&table->screen, NULL, "taskmon-report: the first figures come after one interval");
+	return output_flush(table->screen.output);
 }
 
 static int table_resized(struct table_writer *table)
 {
 	fit_screen(table);
-	if (!table->in_place || !table->was_cleared)
+	if (!table->screen.in_place || !table->was_cleared)
 		return 0;
 	table->was_cleared = false; /* the terminal has shifted what it shows */
 	return draw(table);
@@ -406,12 +297,13 @@ static int table_done(struct table_writer *table)
 	int err;
 
 	/* final rows and losses after the last tick */
-	if (!table->stale && (table->count || (!table->in_place && (table->loss_count || table->alarm_count))))
+	if (!table->stale &&
+	    (table->count || (!table->screen.in_place && (table->news.loss_count || table->news.alarm_count))))
 		table_tick(table);
-	err = output_close(table->output);
+	err = output_close(table->screen.output);
 	people_users_free(table->users);
 	table_alarms_free(&table->alarms);
-	free(table->alarm_lines);
+	free(table->news.alarm_lines);
 	free(table->rows);
 	free(table);
 	return err;
@@ -443,9 +335,9 @@ struct writer *writer_table_new(const struct table_options *options)
 		return NULL;
 	}
 	table->options = *options;
-	table->layout = (struct table_layout){ .threads = options->threads, .sort = options->sort };
-	terminal_init(&table->terminal);
-	table->in_place = table->terminal.can_steer && !options->shares_terminal;
+	table->screen.layout = (struct table_layout){ .threads = options->threads, .sort = options->sort };
+	terminal_init(&table->screen.terminal);
+	table->screen.in_place = table->screen.terminal.can_steer && !options->shares_terminal;
 	table->writer = (struct writer){
 		.name = "table",
 		.deltas = table_deltas(options->sort),
@@ -457,8 +349,8 @@ struct writer *writer_table_new(const struct table_options *options)
 		.gap = table_gap,
 		.end = table_end,
 	};
-	table->output = output_open("-", NULL, NULL);
-	if (!table->output) {
+	table->screen.output = output_open("-", NULL, NULL);
+	if (!table->screen.output) {
 		free(table);
 		return NULL;
 	}

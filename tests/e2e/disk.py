@@ -11,12 +11,12 @@ import time
 
 from harness import run_dir, wait_until
 
-READ, WRITE, SYNC = "read", "write", "sync"
+READ, WRITE, SYNC, FLUSH, STATFS = "read", "write", "sync", "flush", "statfs"
 
 # include/uapi/linux/fuse.h
-_GETATTR, _SETATTR, _OPEN, _READ, _WRITE, _RELEASE, _FSYNC, _FLUSH, _INIT = 3, 4, 14, 15, 16, 18, 20, 25, 26
+_GETATTR, _SETATTR, _OPEN, _READ, _WRITE, _STATFS, _RELEASE, _FSYNC, _FLUSH, _INIT = 3, 4, 14, 15, 16, 17, 18, 20, 25, 26
 _NO_ANSWER = (2, 36, 42)  # FORGET, INTERRUPT, BATCH_FORGET
-_KINDS = {_READ: READ, _WRITE: WRITE, _FSYNC: SYNC}
+_KINDS = {_READ: READ, _WRITE: WRITE, _FSYNC: SYNC, _FLUSH: FLUSH, _STATFS: STATFS}
 _ASYNC_READ, _BIG_WRITES, _ASYNC_DIO = 1, 1 << 5, 1 << 15
 _DIRECT_IO = 1  # no page cache in between: each request of the loop device is at least one here
 _MAX_WRITE = 128 << 10
@@ -57,8 +57,8 @@ class Held:
         return (self.until_ns or time.monotonic_ns()) - self.since_ns
 
 
-class _File(threading.Thread):
-    """Serves one file, the root of its file system."""
+class File(threading.Thread):
+    """Serves one file, the root of its file system, until it is unmounted and nobody has it open."""
 
     def __init__(self, size):
         super().__init__(daemon=True)
@@ -93,6 +93,26 @@ class _File(threading.Thread):
                     continue
             self.answer(opcode, unique, body)
 
+    def close_gate(self, *kinds, offsets=None):
+        """Holds requests of these kinds (and offsets) from now on."""
+        with self.lock:
+            self.held = []
+            self.closed_for = lambda kind, offset: kind in kinds and (offsets is None or offset in offsets)
+
+    def wait_for_held(self):
+        """The first request that is held, as soon as there is one."""
+        return wait_until(lambda: self.held[:1], "a request at the gate")[0]
+
+    def open_gate(self):
+        """Answers what is held; returns it."""
+        with self.lock:
+            self.closed_for = lambda kind, offset: False
+            held, self.held = self.held, []
+        for request in held:
+            request.until_ns = time.monotonic_ns()
+            self.answer(*request.answer)
+        return held
+
     def answer(self, opcode, unique, body):
         offset, size = int.from_bytes(body[8:16], "little"), int.from_bytes(body[16:20], "little")
         error, out = 0, b""
@@ -109,6 +129,8 @@ class _File(threading.Thread):
         elif opcode == _WRITE:
             self.data[offset:offset + size] = body[40:40 + size]
             out = _words((size, 8))
+        elif opcode == _STATFS:
+            out = _words((0, 40), (4096, 4), (255, 4), (4096, 4), (0, 28))
         elif opcode not in (_RELEASE, _FSYNC, _FLUSH):
             error = _ENOSYS
         try:
@@ -121,7 +143,7 @@ class Disk:
     """`path` is its block device, which everybody may read and write."""
 
     def __init__(self, size, *options):
-        self.file = _File(size)
+        self.file = File(size)
         self.path = None
         try:
             self.path = subprocess.run(["losetup", "--find", "--show", *options, self.file.path], check=True, capture_output=True,
@@ -139,24 +161,13 @@ class Disk:
             f.write(str(value))
 
     def close_gate(self, *kinds, offsets=None):
-        """Holds requests of these kinds (and offsets) from now on."""
-        with self.file.lock:
-            self.file.held = []
-            self.file.closed_for = lambda kind, offset: kind in kinds and (offsets is None or offset in offsets)
+        self.file.close_gate(*kinds, offsets=offsets)
 
     def wait_for_held(self):
-        """The first request that is held, as soon as there is one."""
-        return wait_until(lambda: self.file.held[:1], "a request at the gate")[0]
+        return self.file.wait_for_held()
 
     def open_gate(self):
-        """Answers what is held; returns it."""
-        with self.file.lock:
-            self.file.closed_for = lambda kind, offset: False
-            held, self.file.held = self.file.held, []
-        for request in held:
-            request.until_ns = time.monotonic_ns()
-            self.file.answer(*request.answer)
-        return held
+        return self.file.open_gate()
 
     def sectors_written(self):
         with open(f"/sys/block/{os.path.basename(self.path)}/stat", encoding="ascii") as f:

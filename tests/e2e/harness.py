@@ -386,6 +386,11 @@ class Collector(Process):
                       if "link_type" in info and info["link_type"] != "iter")
 
 
+    def uprobe_links(self):
+        """Its links to functions; what the kernel calls those of uprobe_multi differs."""
+        return [info for info in self.fdinfo() if info.get("link_type") in ("perf", "uprobe_multi", "<unknown>", "12")]
+
+
 class Test(unittest.TestCase):
     """A test with its own processes: all are ended, newest first, when it is over."""
 
@@ -555,11 +560,6 @@ def wall_ns(text):
     zone = found.group(4).replace("Z", "+00:00")
     at = datetime.datetime.fromisoformat(f"{found.group(1)}T{found.group(2)}{zone}")
     return int(at.timestamp()) * NS + int((found.group(3) or "0").ljust(9, "0"))
-
-
-def cpu_clock_ns(pid):
-    """CPU time that a process has used until now, with its exited threads: clock_getcpuclockid(3)."""
-    return time.clock_gettime_ns(~pid << 3 | 2)
 
 
 def lived_on_ns(boottime_ns, row):

@@ -36,7 +36,8 @@ def _count(fd, key_size):
 
 
 def entries(collector, name):
-    """The number of entries of a map while nobody changes it."""
+    """The number of entries of the maps of that name while nobody changes them."""
+    total = None
     for map_id in {int(info["map_id"]) for info in collector.fdinfo() if "map_id" in info and "map_type" in info}:
         fd = _bpf(_MAP_GET_FD_BY_ID, (map_id, 4), (0, 8))
         if fd < 0:
@@ -44,9 +45,11 @@ def entries(collector, name):
         try:
             found, key_size = _name_and_key_size(fd)
             if found == name:
-                return _count(fd, key_size)
+                total = (total or 0) + _count(fd, key_size)
         finally:
             os.close(fd)
+    if total is not None:
+        return total
     raise AssertionError(f"the collector has no map {name}")
 
 

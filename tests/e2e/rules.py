@@ -24,18 +24,6 @@ RULES = {
 IDLE = "while :; do sleep 1000; done"
 
 
-def varints(data):
-    """Packed numbers."""
-    found, value, shift = [], 0, 0
-    for byte in data:
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if not byte & 0x80:
-            found.append(value)
-            value = shift = 0
-    return found
-
-
 def named(name):
     """A shell under another name: the kernel calls a program as its file."""
     path = os.path.join(run_dir(), "bin", name)

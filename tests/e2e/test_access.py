@@ -8,6 +8,9 @@ import wire
 from harness import ALICE, BOB, GROUP, ROOT, SLOW, SharedCollector, program, run_dir
 
 
+PRCTL = 157
+
+
 class Own(SharedCollector):
     """The built-in default: others see their own processes only."""
 
@@ -82,12 +85,41 @@ class Own(SharedCollector):
             self.assertLess(row.on_ms, 50, row)
             self.assertLess(row.off_ms, 500 * (1.5 + SLOW), row)
 
-    def other_credentials(self, uids, *words):
-        """A process of hers executes a set-uid program and becomes somebody else's."""
+    def set_uid(self):
+        """The path of a set-uid program."""
         path = os.path.join(self.out_dir(ROOT), "hide-setuid")
         os.chmod(os.path.dirname(path), 0o755)
         shutil.copy(program("hide"), path)
         os.chmod(path, 0o4755)
+        return path
+
+    def test_calls_of_a_set_uid_program_are_not_told(self):
+        """System calls and calls of functions; root, who sees the same things, is the witness that there are some."""
+        shy = self.workload("hide", self.set_uid(), user=ALICE)
+        shy.fact("step")
+        with open(f"/proc/{shy.pid}/maps", encoding="utf-8") as f:
+            libc = next(line.split()[-1] for line in f if "libc.so" in line)
+        watch = ("-i", "0.1", "-m", "task,syscall", "--probe", f"{libc}:getresuid", "-p", str(shy.pid))
+        alice, root = (self.reporter(*watch, user=user) for user in (ALICE, ROOT))
+        for reporter in (alice, root):
+            self.until(reporter.task, "it watches")
+        shy.kill(signal.SIGUSR1)
+        self.until(lambda: shy.stdout.count("step=0") == 2, "it has executed the program")
+        if f"uid={ALICE},{ALICE},{ALICE}" in shy.stdout.splitlines()[-1]:
+            self.skipTest("the directory for temporary files is mounted nosuid")
+        for step in (1, 2, 3):
+            shy.step("step", step, sig=signal.SIGUSR2)
+        calls = lambda reporter: len([r for r in reporter.csv("memleak") if r["FUNC"] == "getresuid"])
+        prctls = lambda reporter: len([r for r in reporter.csv("syscall") if r["SYSCALL_ID"] == str(PRCTL)])
+        self.until(lambda: calls(root) >= 3 and prctls(root) >= 3, lambda: f"{calls(root)}, {prctls(root)}")
+        shy.kill(signal.SIGTERM)
+        self.assertEqual(root.wait(), 0, root.stderr)
+        self.assertEqual((calls(alice), prctls(alice)), (0, 0))
+        self.assertEqual(alice.task()[-1]["uid"], ALICE)
+
+    def other_credentials(self, uids, *words):
+        """A process of hers executes a set-uid program and becomes somebody else's."""
+        path = self.set_uid()
         open_, shy = self.workload("hide", user=ALICE), self.workload("hide", path, *words, user=ALICE)
         open_.fact("step"), shy.fact("step")
         by_all = self.reporter("-a", "-i", "0.2", user=ALICE)

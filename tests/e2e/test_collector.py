@@ -15,12 +15,16 @@ class Life(Test):
     def socket(self):
         return self.service.socket
 
-    def shutdown(self, sig):
-        self.service = service = self.collector()
+    def watched_sleeper(self):
         sleeper = self.workload("sleepers", "1")
         sleeper.fact("ready")
         reporter = self.reporter("-i", "0.2", "-p", str(sleeper.pid))
         self.until(reporter.cpu, "a row")
+        return sleeper, reporter
+
+    def shutdown(self, sig):
+        self.service = service = self.collector()
+        sleeper, reporter = self.watched_sleeper()
         held = service.program_ids()
         self.assertGreater(len(held), 0)
         for program_id in held:
@@ -43,10 +47,7 @@ class Life(Test):
     def test_killed(self):
         """Even then no program stays, and the next collector takes over the dead one's socket."""
         self.service = service = self.collector()
-        sleeper = self.workload("sleepers", "1")
-        sleeper.fact("ready")
-        reporter = self.reporter("-i", "0.2", "-p", str(sleeper.pid))
-        self.until(reporter.cpu, "a row")
+        sleeper, reporter = self.watched_sleeper()
         held = service.program_ids()
         service.kill(signal.SIGKILL)
         self.assertEqual(service.wait(), -signal.SIGKILL)
@@ -78,10 +79,7 @@ class Life(Test):
 
     def test_a_second_one_is_refused(self):
         self.service = service = self.collector()
-        sleeper = self.workload("sleepers", "1")
-        sleeper.fact("ready")
-        reporter = self.reporter("-i", "0.2", "-p", str(sleeper.pid))
-        self.until(reporter.cpu, "a row")
+        sleeper, reporter = self.watched_sleeper()
         second = Process([program("taskmon-collector"), "-s", service.socket])
         self.addCleanup(second.close)
         self.assertNotEqual(second.wait(), 0)
@@ -133,10 +131,7 @@ class Cost(SharedCollector):
 
     def test_no_program_on_an_event_without_a_subscriber(self):
         self.assertEqual(self.shared.event_links(), [])
-        sleeper = self.workload("sleepers", "1")
-        sleeper.fact("ready")
-        reporter = self.reporter("-i", "0.2", "-p", str(sleeper.pid))
-        self.until(reporter.cpu, "a row")
+        sleeper, reporter = self.watched_sleeper()
         attached = self.shared.event_links()
         self.assertGreater(len(attached), 0)
         for hot in ("sched_switch", "sys_enter", "sys_exit", "sched_wakeup"):

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import BUILD, ROOT_DIR
+from harness import BUILD, ROOT_DIR, sanitized
 
 PAGES = {"taskmon-report": "taskmon-report.1", "taskmon-collector": "taskmon-collector.8"}
 # Pages of files, and where their keys are: tables of struct json_setting.
@@ -161,9 +161,15 @@ class Docs(unittest.TestCase):
         """All of it, below DESTDIR."""
         if not shutil.which("make") or not os.path.exists(os.path.join(ROOT_DIR, "Makefile")):
             self.skipTest("needs make and the tree")
+        make = ["make", "-C", ROOT_DIR, f"B={os.path.abspath(BUILD)}"] + (["SANITIZE=-fsanitize=address,undefined"] if sanitized() else [])
+        self.addCleanup(output, *make, "all")  # what says where it is, for here again
         with tempfile.TemporaryDirectory() as root:
-            done = output("make", "-C", ROOT_DIR, f"B={os.path.abspath(BUILD)}", f"DESTDIR={root}", "prefix=/usr", "install")
+            done = output(*make, f"DESTDIR={root}", "prefix=/usr", "install")
             self.assertEqual(done.returncode, 0, done.stderr)
+            with open(os.path.join(root, "usr", "sbin", "taskmon-collector"), "rb") as f:
+                self.assertTrue(b"\0/usr/share/taskmon/" in f.read(), "it looks for known applications elsewhere")
+            with open(os.path.join(root, "usr", "lib", "systemd", "system", "taskmon-collector.service"), encoding="utf-8") as f:
+                self.assertIn("\nExecStart=/usr/sbin/taskmon-collector\n", f.read())
             for path in ("sbin/taskmon-collector", "bin/taskmon-report", "share/man/man1/taskmon-report.1",
                          "share/man/man8/taskmon-collector.8", "share/man/man5/taskmon-collector.json.5",
                          "share/man/man5/taskmon-report.json.5",

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import unittest
 
+import maps
 from harness import ALICE, BOB, BUILD, NOBODY, ROOT, SharedCollector, Stat, Test, bpf_program_exists, program, read_csv, run_dir, select
 
 SIZE, TIMES, COUNT, BYTES = FIGURES = ("task_heap_size", "task_heap_times", "task_heap_alloc_count", "task_heap_alloc_bytes")
@@ -47,6 +48,11 @@ class Watching:
         return select([json.loads(line) for line in text[:text.rfind("\n") + 1].splitlines() if line.startswith("{")], **match)
 
     @classmethod
+    def losses(cls, reporter):
+        """But for programs on events, which 7.x skips now and then: heaps need none of them but those of forks, execs and exits."""
+        return [(loss["cause"], loss["count"]) for loss in cls.lines(reporter, type="loss") if loss["cause"] != "skipped"]
+
+    @classmethod
     def heap(cls, reporter, pid):
         """The latest figures of a process; None while they are absent."""
         rows = [r for r in cls.lines(reporter, tgid=pid) if r["type"] in ("sample", "end")]
@@ -63,7 +69,8 @@ class Watching:
         return process
 
     def expect(self, reporter, pid, figures, what):
-        self.until(lambda: self.heap(reporter, pid) == figures, lambda: f"{what}: {self.heap(reporter, pid)} is {figures}")
+        self.until(lambda: self.heap(reporter, pid) == figures,
+                   lambda: f"{what}: {self.heap(reporter, pid)} is {figures}; {self.lines(reporter, type='loss')}")
 
     def checkpoint(self, reporter, process, number, base=None, prefix="", pid=None, facts=None):
         """One more round: the same in the ledger and in the figures, but for a constant `base`."""
@@ -103,7 +110,16 @@ class Allocators(Shared):
         process.end()
         self.assertEqual(reporter.wait(), 0, reporter.stderr)
         self.assertEqual({f: reporter.json(type="end")[0][f] for f in FIGURES}, self.ledger(process.facts()))
-        self.assertEqual(reporter.json(type="loss"), [])
+        self.assertEqual(self.losses(reporter), [])
+
+    def test_threads_that_take_turns(self):
+        """Many rounds of more threads than CPUs: wherever one thread is preempted, the next one goes on in the same functions."""
+        process = self.blocks(THREADS)
+        reporter = self.watch("-p", str(process.pid), pid=process.pid)
+        for number in range(1, 42):
+            process.step("round", number)
+        self.checkpoint(reporter, process, 42)
+        self.assertEqual(self.losses(reporter), [])
 
     @needs_file(workload_file("blocks-static"), "needs a static libc")
     def test_static(self):
@@ -143,8 +159,9 @@ class Launched(Shared):
         reporter, pid, facts = self.launch(program(name), THREADS)
         self.until(lambda: "pid" in facts(), "it begins")
         os.kill(pid, signal.SIGUSR1)
-        self.until(lambda: facts().get("round") == 1 and (self.heap(reporter, pid) or {}).get(COUNT, 0) >= facts()["count"] + FOREIGN,
-                   lambda: f"{self.heap(reporter, pid)} is {facts()} and more")
+        self.until(lambda: facts().get("round") == 1, "a round")
+        seen = len(self.lines(reporter, type="sample"))
+        self.until(lambda: len(self.lines(reporter, type="sample")) > seen + 2, "samples since then")
         ledger, heap = self.ledger(facts()), self.heap(reporter, pid)
         base = {f: heap[f] - ledger[f] for f in FIGURES}
         if foreign_only:
@@ -194,6 +211,17 @@ class Offspring(Shared):
         self.checkpoint(reporter, process, 4)
         os.kill(child, signal.SIGTERM)
 
+    def test_what_a_child_does_at_once_is_told(self):
+        """It cannot be probed before it runs."""
+        process = self.blocks("1", "fork")
+        reporter, _ = self.act(process)
+        self.until(lambda: self.heap(reporter, process.fact("c.pid")), "the child is probed")
+        self.until(lambda: self.lines(reporter, type="loss", cause="heap_late"), "its first calls are told to be missing")
+        os.kill(process.fact("c.pid"), signal.SIGTERM)
+        process.end()
+        self.assertEqual(reporter.wait(), 0, reporter.stderr)
+        self.assertEqual({cause for cause, _ in self.losses(reporter)}, {"heap_late"})
+
     def test_child_of_a_shell(self):
         """It is followed over its fork and its exec."""
         reporter, _, facts = self.launch("/bin/sh", "-c", f"{program('blocks')} 2 & wait")
@@ -226,7 +254,8 @@ class Offspring(Shared):
         process.kill(signal.SIGUSR2)
         process.fact("x.pid")
         before = self.heap(reporter, process.pid)
-        self.until(lambda: self.heap(reporter, process.pid)[TIMES] < before[TIMES], "the heap begins anew")
+        # absent while it is probed anew
+        self.until(lambda: (self.heap(reporter, process.pid) or before)[TIMES] < before[TIMES], "the heap begins anew")
         self.checkpointed_after_exec(reporter, process)
 
     def checkpointed_after_exec(self, reporter, process):
@@ -343,6 +372,30 @@ class Ends(Watching, Test):
         self.until(lambda: probed() and self.heap(reporter, of_root.pid), "the others are probed")
         self.assertEqual(len(probed()), 1)
 
+    def test_an_environment_that_takes_long(self):
+        """Thousands of libraries in thousands of directories, none of which exists: it is not looked for all of them."""
+        env = {"LD_LIBRARY_PATH": "/x:" * 20011, "LD_PRELOAD": ":".join(f"l{i}" for i in range(4001))}
+        process = self.workload("blocks", "1", env=env)
+        process.fact("pid")
+        other = self.blocks("1", user=ROOT)
+        self.watch("-p", str(process.pid), pid=process.pid)
+        self.watch("-p", str(other.pid), pid=other.pid, user=ROOT)
+
+    def test_what_has_no_room_is_counted(self):
+        """Each block that the ledger cannot hold, no more and no less."""
+        blocks = 2003
+        process = self.workload("leaky", "many", str(blocks))
+        process.fact("begun")
+        reporter = self.watch("-p", str(process.pid), pid=process.pid)
+        process.kill(signal.SIGUSR1)
+        self.assertEqual(process.wait(), 0)
+        self.assertEqual(reporter.wait(), 0, reporter.stderr)
+        end, = reporter.json(type="end")
+        full = sum(loss["count"] for loss in reporter.json(type="loss", cause="heap_full"))
+        self.assertEqual(end[COUNT], blocks)
+        self.assertEqual(end[TIMES] + full, blocks)
+        self.assertBetween(1000, end[TIMES], 1024)
+
     def test_full_table(self):
         process = self.workload(sys.executable, "-c", "import ctypes, signal\n"
                                 "get = ctypes.CDLL(None).malloc\n"
@@ -360,7 +413,62 @@ class Ends(Watching, Test):
         self.assertLessEqual(full(), self.heap(reporter, process.pid)[COUNT] - 1000)
 
 
+class Large(Watching, Test):
+    """More blocks than the kernel has a table for in each process."""
+
+    def socket(self):
+        return self.served.socket
+
+    def test_shared_ledger(self):
+        self.served = self.collector({"heap_blocks": 65536})
+        process = self.workload(sys.executable, "-c", "import ctypes, itertools, signal\n"
+                                "libc = ctypes.CDLL(None)\n"
+                                "libc.malloc.restype = ctypes.c_void_p\n"
+                                "kept = (ctypes.c_void_p * 50021)()\n"
+                                "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])\n"
+                                "def get(n):\n"
+                                "    for i in range(n): kept[i] = libc.malloc(11)\n"
+                                "def give(n):\n"
+                                "    for i in range(n): libc.free(ctypes.c_void_p(kept[i]))\n"
+                                "print('pid=1', flush=True)\n"
+                                "for round in itertools.count(1):\n"
+                                "    signal.sigwait([signal.SIGUSR1])\n"
+                                "    (get if round % 2 else give)(50021)\n"
+                                "    print(f'round={round}', flush=True)\n")
+        process.fact("pid")
+        other = self.blocks("1")  # whose watch keeps the ledgers
+        self.watch("-p", str(other.pid), pid=other.pid)
+        reporter = self.watch("-p", str(process.pid), pid=process.pid)
+        before = self.heap(reporter, process.pid)
+        for number, blocks in ((1, 50021), (2, 0), (3, 50021)):
+            process.step("round", number)
+            self.until(lambda: abs(self.heap(reporter, process.pid)[TIMES] - before[TIMES] - blocks) < 20,  # Python has some itself
+                       lambda: f"round {number}: {before} and {blocks} blocks: {self.heap(reporter, process.pid)}")
+            self.assertNear(self.heap(reporter, process.pid)[SIZE] - before[SIZE], 11 * blocks, 20_000)
+        self.assertGreater(maps.entries(self.served, "ledger"), 50_000)
+        process.end()
+        self.assertEqual(reporter.wait(), 0, reporter.stderr)
+        self.assertEqual(self.losses(reporter), [])
+        self.until(lambda: maps.entries(self.served, "ledger") < 1000, "its blocks are gone")
+
+
 class Users(Shared):
+    config = {"rules": {"mine": {"comm": "blocks"}}}
+
+    def test_what_selects_processes_of_others_too(self):
+        """A name, and a rule: those of others are neither shown nor probed."""
+        own, other = self.blocks("1", user=BOB), self.blocks("1", user=ALICE)
+        for how in (("-n", "blocks"), ("-r", "mine"), ("-a",)):
+            reporter = self.watch(*how, user=BOB)
+            self.until(lambda: self.heap(reporter, own.pid), "its own is probed")
+            seen = len(self.lines(reporter, type="sample"))
+            self.until(lambda: len(self.lines(reporter, type="sample")) > seen + 2, "samples since then")
+            self.assertEqual(self.lines(reporter, tgid=other.pid), [])
+            self.assertEqual(maps.entries(self.shared, "heaps"), 1 + (how == ("-a",)))  # the reporter itself is BOB's, too
+            reporter.kill(signal.SIGINT)
+            reporter.wait()
+            self.until(lambda: maps.entries(self.shared, "heaps") == 0, "no heap is left")
+
     def test_of_another_user(self):
         process = self.blocks("1", user=ALICE)
         reporter = self.report("-m", "mem", "-p", str(process.pid), user=BOB, status=4)
@@ -401,4 +509,4 @@ class Users(Shared):
         end = reporter.json(type="end")[0]
         self.assertGreater(end[COUNT], 1000)
         self.assertLess(end[TIMES], 100_000)
-        self.assertEqual(reporter.json(type="loss"), [])
+        self.assertEqual(self.losses(reporter), [])

@@ -2,16 +2,18 @@
 """What one client can take from the others: nothing. Limits per user and in all, and clients that are slow on purpose."""
 import functools
 import select
+import socket
 import time
 
 import become
 import wire
-from harness import ALICE, BOB, GROUP, NS, ROOT, SLOW, Collector, SharedCollector, Test, cpu_clock_ns
+from harness import ALICE, BOB, GROUP, NS, ROOT, SLOW, Collector, SharedCollector, Test, cpu_clock_ns, program
 
 CAROL = BOB + 1
-# collector/quota.h and dispatch.h
+# collector/quota.h, use.h and probe.h
 SHARE, BURST_NS = 0.25, NS
 SUBSCRIPTIONS, WATCHES, WATCHES_OF_USERS, WATCH_MAX = 128, 32, 56, 64
+PROBES = 32
 PER_CONNECTION = 16
 
 
@@ -51,6 +53,9 @@ class Base(SharedCollector):
     def answer(self, client, **what):
         """"ok", or the code of the Error."""
         client.send(wire.subscribe(**what))
+        return self.answered(client)
+
+    def answered(self, client):
         while (got := client.receive()) is not None and got[0] not in (wire.ERROR, wire.SUBSCRIBED):
             pass
         self.assertIsNotNone(got, "closed without an answer")
@@ -114,6 +119,26 @@ class Selections(Base):
                    for i in range(SUBSCRIPTIONS + 1)]
         self.assertEqual(answers, ["ok"] * SUBSCRIPTIONS + [wire.LIMIT])
         self.assertEqual(self.answer(self.client(BOB), names=[b"name"], interval_ns=NS), "ok")
+
+
+    def test_probes_of_what_is_refused(self):
+        """They are given back: else nobody could have them until the collector ends."""
+        target = self.workload("leaky", "wait", "1", "1", user=ALICE)
+        target.fact("ready")
+        holders, client = [self.client(ALICE) for _ in range(WATCHES // PER_CONNECTION)], self.client(ALICE)
+        for i in range(WATCHES):
+            self.assertEqual(self.answer(holders[i % len(holders)], request=i + 1, names=[b"held-%d" % i], interval_ns=3600 * NS), "ok")
+        subscribe = wire.frame(wire.SUBSCRIBE, wire.field(1, 1) + wire.field(3, wire.varint(target.pid)) + wire.field(7, 3600 * NS)
+                               + wire.field(14, wire.field(1, 0) + wire.field(2, b"leak") + wire.field(4, b"test")))
+
+        def probed():
+            with open(program("leaky"), "rb") as file:
+                socket.send_fds(client.sock, [subscribe[:1]], [file.fileno()])
+            client.send(subscribe[1:])
+            return self.answered(client)
+        self.assertEqual([probed() for _ in range(PROBES + 1)], [wire.LIMIT] * (PROBES + 1))
+        holders[0].close()
+        self.until(lambda: probed() == "ok", "there is room for the selection, and for the probe")
 
 
 class Requests(Base):

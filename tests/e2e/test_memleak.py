@@ -2,14 +2,17 @@
 """Calls of probed functions: each is a row, and so is its return, with what its thread has captured and changed."""
 import json
 import os
+import random
+import resource
 import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 
-from harness import ALICE, BOB, NOBODY, Collector, Reporter, SharedCollector, program, run_dir, wait_until
-from wire import ERROR, INVALID, LIMIT, SUBSCRIBE, SUBSCRIBED, Client, field, frame, varint
+from harness import ALICE, BOB, NOBODY, Collector, Reporter, SharedCollector, json_losses, keyed, program, run_dir, sanitized, wait_until
+from wire import ERROR, INVALID, LIMIT, SUBSCRIBE, SUBSCRIBED, Client, field, frame, unsubscribe, varint
 
 CALL, RETURN = "0", "1"
 PROBE_HITS = 25
@@ -151,16 +154,15 @@ class TestNames(Memleak):
         """By its name and by its soname, among what the process has mapped."""
         target = self.workload("leaky", "wait", "3", "1")
         target.fact("ready")
-        reporter = self.reporter("-p", str(target.pid), "--probe", "libc.so.6:malloc(size_t size)")
-        wait_until(lambda: reporter.status is not None or self.shared_has_links(), "the probes are attached")
+        reporter = self.reporter("-p", str(target.pid), "-i", "0.1", "-m", "task", "--probe", "libc.so.6:malloc(size_t size)")
+        wait_until(lambda: reporter.status is not None or reporter.task(), "a first row")
+        self.assertTrue(self.shared.uprobe_links())
         target.kill(signal.SIGUSR1)
         self.assertEqual(target.wait(), 0)
         self.assertEqual(reporter.wait(), 0, reporter.stderr)
         sizes = [r["size"] if "size" in r else r["arg_Size"] for r in reporter.csv("memleak") if r["ACTION"] == CALL]
         self.assertEqual(sizes[:6], ["1000", "100"] * 3)
 
-    def shared_has_links(self):
-        return any("uprobe" in str(info) or info.get("link_type") == "perf" for info in self.shared.fdinfo())
 
 
 class TestArguments(Memleak):
@@ -215,6 +217,15 @@ class TestChildren(Memleak):
         self.assertEqual(reporter.wait(), 0, reporter.stderr)
         rows = [r for r in reporter.csv("memleak") if r["Ticks"] != "END"]
         self.assertEqual([(int(r["PID"]), r["ACTION"]) for r in rows], [(child, CALL), (child, RETURN)])
+        self.assertEqual(reporter.losses()["probe_late"], 1)
+
+    def test_calls_of_a_child_that_is_not_probed_yet_are_told(self):
+        """Children that call the function at once, or end before they can be probed: what has no rows is said to be missing."""
+        children = 7
+        reporter = self.reporter("--probe", f"{program('leaky')}:leak", "-i", "0.1", "--children", "--", "/bin/sh", "-c",
+                                 f"{program('leaky')} leak 1 1 & " * children + "wait")
+        self.assertEqual(reporter.wait(), 0, reporter.stderr)
+        self.assertEqual(reporter.losses().get("probe_late"), children)
 
     def test_only_the_probed_process_is_told(self):
         """Two processes of one program: each report has its own, with the same functions or others."""
@@ -234,7 +245,7 @@ class TestChildren(Memleak):
 
     def test_nothing_stays_attached(self):
         self.run_leaky("leak", 2, 1, probes=["leak"])
-        wait_until(lambda: not [i for i in self.shared.fdinfo() if i.get("link_type") == "perf"], "all probes are detached")
+        wait_until(lambda: not self.shared.uprobe_links(), "all probes are detached")
 
 
 class TestGap(Memleak):
@@ -317,7 +328,7 @@ class TestRefusals(Memleak):
         target.fact("ready")
         self.refused("-p", str(target.pid), "--probe", f"{program('leaky')}:leak", status=4, words=["not yours"], user=ALICE)
         self.refused("-p", str(target.pid), "--probe", "leaky:leak", status=4, words=["not yours"], user=ALICE)
-        self.assertEqual([i for i in self.shared.fdinfo() if i.get("link_type") == "perf"], [])
+        self.assertEqual(self.shared.uprobe_links(), [])
 
 
 def probe(file, function, arguments=b""):
@@ -402,7 +413,32 @@ class TestWire(SharedCollector):
             if code == LIMIT:
                 break
             self.assertEqual(code, INVALID, text)
-        self.assertIn("too long lately", text)
+        self.assertIn("too long", text)
+
+    def test_damaged_files(self):
+        """A program with a few bytes changed, mostly in its headers, 101 times: an answer to each, and nobody notices."""
+        damage, answers = random.Random(67), {}
+        with open(program("leaky"), "rb") as f:
+            whole = f.read()
+        sections = struct.unpack_from("<Q", whole, 40)[0]
+        path = os.path.join(self.out_dir(), "damaged")
+        memory = keyed(f"/proc/{self.shared.pid}/status")["VmHWM"]
+        client = self.client()
+        for _ in range(101):
+            data = bytearray(whole)
+            for _ in range(damage.randrange(1, 6)):
+                begin, size = damage.choice(((0, 64), (64, 700), (sections, len(data) - sections), (0, len(data))))
+                at = begin + damage.randrange(size - 8)
+                data[at:at + 8] = damage.choice((b"\xff" * 8, bytes(8), damage.randbytes(8), struct.pack("<Q", len(data)), data[at:at + 4] + b"\xff\xff\xff\x7f"))
+            with open(path, "wb") as f:
+                f.write(data)
+            got = self.ask(client, [probe(0, b"leak")], [path])
+            answers[got[0]] = answers.get(got[0], 0) + 1
+            if got[0] == SUBSCRIBED:
+                client.send(unsubscribe(got[1][2][0]))
+        self.assertGreater(answers[ERROR], 23)
+        self.assertEqual(sum(answers.values()), 101)
+        self.assertLess(keyed(f"/proc/{self.shared.pid}/status")["VmHWM"], memory + 64 * 1024 * (8 if sanitized() else 1))
 
     def test_a_file_that_cannot_be_read_is_not_looked_at(self):
         """A descriptor that is open for nothing gives no right to the collector's."""
@@ -443,15 +479,74 @@ class TestWire(SharedCollector):
         self.assertEqual(taken, 30)
 
 
+# Creates children that stay, so many at each signal.
+BROOD = """
+import os, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+print("ready=1", flush=True)
+for round in range(1, 10):
+    signal.sigwait([signal.SIGUSR1])
+    for i in range(7):
+        if os.fork() == 0:
+            while True:
+                signal.pause()
+    print(f"round={round}", flush=True)
+"""
+
+
 class TestLoss(Memleak):
+    def many(self, collector, calls):
+        """A reporter, and the process that is about to make so many calls."""
+        reporter = self.reporter("--probe", "leaky:second", "-i", "3600", "--", program("leaky"), "many", str(calls), socket=collector.socket)
+        wait_until(lambda: "begun=1" in reporter.stdout or reporter.status is not None, "the workload has begun")
+        return reporter, int(next(l.split("=")[1] for l in reporter.stdout.splitlines() if l.startswith("pid=")))
+
+    def test_a_collector_that_does_not_read(self):
+        """What the kernel's ring has no room for is counted, and calls and returns add up."""
+        collector = self.collector()
+        calls = 40009
+        reporter, pid = self.many(collector, calls)
+        collector.stop()
+        os.kill(pid, signal.SIGUSR1)
+        wait_until(lambda: "done=1" in reporter.stdout, "the calls are made", 120)
+        collector.resume()
+        self.assertEqual(reporter.wait(), 0, reporter.stderr)
+        rows = [r for r in reporter.csv("memleak") if r["Ticks"] != "END"]
+        lost = reporter.losses()
+        self.assertEqual(list(lost), ["probe_ring_full"])
+        self.assertGreater(len(rows), 1000)
+        self.assertEqual(len(rows) + lost["probe_ring_full"], 2 * calls)
+
+    def test_children_that_cannot_be_probed(self):
+        """A collector that may have no more descriptors probes no more of them; each that is left out counts once."""
+        collector = self.collector()
+        brood = self.workload(sys.executable, "-c", BROOD)
+        brood.fact("ready")
+        path = os.path.join(self.out_dir(), "out.json")
+        reporter = self.reporter("--children", "--probe", f"{program('leaky')}:leak", "-m", "task,cpu", "-i", "0.1", "--json", path, "-p", str(brood.pid), socket=collector.socket)
+        wait_until(reporter.task, "it watches")
+        limits = resource.prlimit(collector.pid, resource.RLIMIT_NOFILE)
+        has = set(map(int, os.listdir(f"/proc/{collector.pid}/fd")))
+        resource.prlimit(collector.pid, resource.RLIMIT_NOFILE, (min(set(range(len(has) + 1)) - has), limits[1]))
+        brood.step("round", 1)
+        wait_until(lambda: reporter.losses().get("probe_process") == 7, lambda: f"{reporter.losses()}")
+        resource.prlimit(collector.pid, resource.RLIMIT_NOFILE, limits)
+        brood.step("round", 2)
+        tids = len({r["tid"] for r in reporter.task()})
+        wait_until(lambda: len(reporter.task(tid=brood.pid)) > 3 and len({r["tid"] for r in reporter.task()}) == 15, lambda: f"{tids} are watched")
+        rows = len(reporter.task(tid=brood.pid))
+        wait_until(lambda: len(reporter.task(tid=brood.pid)) > rows + 3, "ticks go on")
+        reporter.kill(signal.SIGINT)
+        self.assertEqual(reporter.wait(), 0, reporter.stderr)
+        self.assertEqual(reporter.losses(), {"probe_process": 7})
+        self.assertEqual(json_losses(path), reporter.losses())
+
     def test_a_report_that_does_not_read(self):
         """A small queue and a stopped report: what is missing is counted, and calls and returns add up."""
         collector = self.collector({"queue_bytes": 65536})
         calls = 40009
-        reporter = self.reporter("--probe", "leaky:second", "-i", "3600", "--", program("leaky"), "many", str(calls), socket=collector.socket)
-        wait_until(lambda: "begun=1" in reporter.stdout or reporter.status is not None, "the workload has begun")
+        reporter, pid = self.many(collector, calls)
         reporter.stop()
-        pid = int(next(l.split("=")[1] for l in reporter.stdout.splitlines() if l.startswith("pid=")))
         os.kill(pid, signal.SIGUSR1)
         wait_until(lambda: "done=1" in reporter.stdout, "the calls are made", 120)
         reporter.resume()

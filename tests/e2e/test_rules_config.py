@@ -7,7 +7,7 @@ import socket
 
 import wire
 from harness import BOB, NOBODY, NS, ROOT, Stat, Test, keyed
-from rules import IDLE, KNOWN_APPS, RULES, RuleTest, named, varints
+from rules import IDLE, KNOWN_APPS, RULES, RuleTest, named
 
 
 class Lists(RuleTest):
@@ -259,4 +259,4 @@ class Configuration(Test):
         late = self.workload(named("rule-64"), "-c", IDLE)
         feed = extra.receive_until(wire.SUBSCRIBED)[2]
         rows = lambda: next(t for t in iter(lambda: extra.receive_until(wire.SAMPLES), None) if t[1] == feed)
-        self.until(lambda: varints(wire.decode(rows()[6][0]).get(7, [b""])[0]) == [late.pid], "it selects")
+        self.until(lambda: wire.numbers(wire.decode(rows()[6][0]).get(7, [b""])[0]) == [late.pid], "it selects")

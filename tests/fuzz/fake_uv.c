@@ -9,7 +9,7 @@
 
 #include <uv.h>
 
-enum { HANDLES_MAX = 512, WRITES_MAX = 512, ENDING_STEPS = 10000 };
+enum { HANDLES_MAX = 1024, HANDLES_OF_ONE = 8, WRITES_MAX = 512, ENDING_STEPS = 10000 };
 
 struct fake {
 	uv_handle_t *handle;
@@ -212,7 +212,7 @@ static void connect_to(struct fake *fake, int status)
 {
 	uv_connect_t *connect;
 
-	if (!fake)
+	if (!fake || fake_count > HANDLES_MAX - HANDLES_OF_ONE)
 		return;
 	connect = fake->connect;
 	fake->connect = NULL;

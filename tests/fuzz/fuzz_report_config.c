@@ -5,11 +5,10 @@
 #include <assert.h>
 #include <math.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "file_of.h"
 #include "options.h"
 #include "threshold_judge.h"
 
@@ -28,18 +27,10 @@ static void run_threshold(const struct threshold_rule *rule)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char *argv[] = { "taskmon-report", "-a", "-c", NULL, NULL };
-	static char path[64];
+	char *path = file_of(data, size), *argv[] = { "taskmon-report", "-a", "-c", path, NULL };
 	struct options options;
 	char error[512] = "";
-	FILE *file;
 
-	if (!path[0])
-		snprintf(path, sizeof(path), "/tmp/taskmon-fuzz-%d", (int)getpid());
-	argv[3] = path;
-	file = fopen(path, "w");
-	assert(file && fwrite(data, 1, size, file) == size);
-	fclose(file);
 	if (options_parse(&options, 4, argv, error, sizeof(error)))
 		assert(strncmp(error, path, strlen(path)) == 0 && !strchr(error, '\n'));
 	else

@@ -3,34 +3,16 @@
 
 #include <string.h>
 
+#include "code_memory.h"
 #include "unit.h"
-
-/* A piece of memory that a function is in. */
-struct memory {
-	const uint8_t *code;
-	size_t size, function; /* where it begins */
-};
-
-static size_t read_memory(int64_t at, uint8_t *code, size_t size, void *context)
-{
-	const struct memory *memory = context;
-	int64_t begin = (int64_t)memory->function + at;
-
-	if (begin < 0 || begin >= (int64_t)memory->size)
-		return 0;
-	if (size > memory->size - (size_t)begin)
-		size = memory->size - (size_t)begin;
-	memcpy(code, memory->code + begin, size);
-	return size;
-}
 
 #define BYTES(...) (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ })
 
 static void expect_at(uint64_t site, const uint8_t *code, size_t size, size_t function, size_t function_size)
 {
-	struct memory memory = { code, size, function };
+	struct code_memory memory = { code, size, function };
 
-	assert_int_equal(probe_site_choose(function_size, read_memory, &memory), site);
+	assert_int_equal(probe_site_choose(function_size, code_memory_read, &memory), site);
 }
 
 static void expect(uint64_t site, const uint8_t *code, size_t size)

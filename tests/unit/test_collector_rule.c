@@ -7,22 +7,18 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "files.h"
 #include "unit.h"
 
 /* Read `text` as a file; the error without the path before it goes to `error`. */
 static int read_text(struct rules *rules, const char *text, char *error, size_t size)
 {
-	char path[] = "/tmp/taskmon-unit-XXXXXX", message[512] = "";
-	int fd = mkstemp(path), err;
+	char path[] = FILES_TEMPLATE, message[512] = "";
+	int err;
 
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-	close(fd);
+	write_text(path, text);
 	err = rules_read(rules, path, message, sizeof(message));
-	unlink(path);
-	if (err)
-		assert_memory_equal(message, path, strlen(path));
-	snprintf(error, size, "%s", err ? message + strlen(path) : "");
+	remove_text(path, err, message, error, size);
 	return err;
 }
 

@@ -81,7 +81,7 @@ static void what_cannot_be_captured_is_refused_with_the_reason(void **state)
 	static const struct {
 		const char *text, *expected;
 	} cases[] = {
-		{ "int a, double x", "argument 2 \" double x\": a floating-point number is passed in a vector register" },
+		{ "int a, double x", "argument 2 \"double x\": a floating-point number is passed in a vector register" },
 		{ "float x", "vector register" },
 		{ "long double x", "long double" },
 		{ "struct point p", "a structure by value" },

@@ -10,22 +10,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "log.h"
+#include "files.h"
 #include "option_values.h"
 #include "progress.h"
 #include "unit.h"
 
 #define HEADER "a,b\n"
-
-static char directory[] = "/tmp/taskmon-unit-XXXXXX";
-
-static const char *path_of(const char *file)
-{
-	static char path[sizeof(directory) + 64];
-
-	snprintf(path, sizeof(path), "%s/%s", directory, file);
-	return path;
-}
 
 static void write_file(const char *file, const char *text)
 {
@@ -34,17 +24,6 @@ static void write_file(const char *file, const char *text)
 	assert_non_null(stream);
 	fputs(text, stream);
 	fclose(stream);
-}
-
-static void check_file(const char *file, const char *want)
-{
-	char text[4096];
-	FILE *stream = fopen(path_of(file), "r");
-
-	assert_non_null(stream);
-	text[fread(text, 1, sizeof(text) - 1, stream)] = '\0';
-	fclose(stream);
-	assert_string_equal(text, want);
 }
 
 static struct output *begin(const char *file, const char *header, struct output_policy policy)
@@ -162,7 +141,7 @@ static void what_does_not_fit_is_not_touched(void **state)
 static void a_file_that_was_moved_is_made_anew(void **state)
 {
 	struct output *output = begin("f", HEADER, (struct output_policy){ .keep = 1 });
-	char away[128];
+	char away[512];
 
 	(void)state;
 	put(output, "1,2");
@@ -245,30 +224,7 @@ static void progress_is_one_line(void **state)
 	assert_string_equal(line, "7 of 60 s, 1234 rows, 5 lost, 1 gap, 4.7M bytes written");
 }
 
-static int make_directory(void **state)
-{
-	(void)state;
-	log_init("test", 0);
-	return mkdtemp(directory) ? 0 : -1;
-}
-
-static int remove_files(void **state)
-{
-	static const char *const files[] = { "f", "f.1", "f.2", "f.3", "away" };
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
-		unlink(path_of(files[i]));
-	return 0;
-}
-
-static int remove_directory(void **state)
-{
-	(void)state;
-	return rmdir(directory);
-}
-
-#define TEST(function) cmocka_unit_test_teardown(function, remove_files)
+#define TEST(function) cmocka_unit_test_teardown(function, empty_directory)
 
 int main(void)
 {

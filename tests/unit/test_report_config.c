@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "files.h"
 #include "metric.h"
 #include "modules.h"
 #include "proc_figures.h"
@@ -17,21 +18,16 @@ enum { ARGUMENTS_MAX = 16 };
 /* Options with `text` as the file of -c and then `more`, a word each; the error without the path before it in `error`. */
 static int read_with(struct options *options, const char *text, const char *more, char *error, size_t size)
 {
-	char path[] = "/tmp/taskmon-unit-XXXXXX", message[512] = "", words[256];
+	char path[] = FILES_TEMPLATE, message[512] = "", words[256];
 	char *argv[ARGUMENTS_MAX] = { "taskmon-report", "-a", "-c", path }, *rest = words;
-	int fd = mkstemp(path), err, argc = 4;
+	int err, argc = 4;
 
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-	close(fd);
+	write_text(path, text);
 	snprintf(words, sizeof(words), "%s", more);
 	for (char *word; *words && (word = strsep(&rest, " "));)
 		argv[argc++] = word;
 	err = options_parse(options, argc, argv, message, sizeof(message));
-	unlink(path);
-	if (err)
-		assert_memory_equal(message, path, strlen(path));
-	snprintf(error, size, "%s", err ? message + strlen(path) : "");
+	remove_text(path, err, message, error, size);
 	return err;
 }
 
@@ -223,6 +219,9 @@ static void mistakes_are_told_with_their_line(void **state)
 		{ "{ \"memleak_probes\": {\n\"probes\": [\"main\"] } }",
 		  ":2: \"probes\": expected a list of functions, each \"BINARY:FUNCTION\"" },
 		{ "{ \"memleak_probes\": {\n\"prob\": [] } }", ":2: unknown key \"prob\" (did you mean \"probes\"?)" },
+		{ "{ \"memleak_probes\": {\n\n\"additional_var\": \"int a, double x\" } }",
+		  ":3: \"additional_var\": argument 2 \"double x\": a floating-point number is passed in a vector register (XMM), which BPF "
+		  "programs cannot read (leave it out: it has no part in where the others are)" },
 		{ "{ \"memleak_probes\": {\n\n\"additional_var\": 1 } }",
 		  ":3: \"additional_var\": expected arguments as in C, such as \"int size, char [10] name\"" },
 		{ "{ \"interval\": 0 }", ":1: \"interval\": expected 0.1 to 3600 seconds, a number" },

@@ -11,7 +11,7 @@
 
 #include <cjson/cJSON.h>
 
-#include "log.h"
+#include "files.h"
 #include "modules.h"
 #include "output.h"
 #include "table_format.h"
@@ -24,29 +24,6 @@
 #define FEW_METRICS                                                                                \
 	(METRIC_BIT(M_task_minor_pagefault_count) | METRIC_BIT(M_task_vm_size) | METRIC_BIT(M_task_state) | \
 	 METRIC_BIT(M_task_on_cpu_ns))
-
-static char directory[] = "/tmp/taskmon-unit-XXXXXX";
-
-static const char *path_of(const char *file)
-{
-	static char path[sizeof(directory) + 64];
-
-	snprintf(path, sizeof(path), "%s/%s", directory, file);
-	return path;
-}
-
-static void check_file(const char *file, const char *want)
-{
-	char text[8192];
-	FILE *stream = fopen(path_of(file), "r");
-	size_t used;
-
-	assert_non_null(stream);
-	used = fread(text, 1, sizeof(text) - 1, stream);
-	text[used] = '\0';
-	fclose(stream);
-	assert_string_equal(text, want);
-}
 
 static uint64_t values[METRIC_TOTAL];
 
@@ -527,30 +504,7 @@ static void long_outputs_arrive_whole(void **state)
 	assert_int_equal(expected, LINES);
 }
 
-static int make_directory(void **state)
-{
-	(void)state;
-	log_init("test", 0);
-	return mkdtemp(directory) ? 0 : -1;
-}
-
-static int remove_files(void **state)
-{
-	static const char *const files[] = { "cpu.csv", "traffic.csv", "task.csv", "event.csv", "out.json", "table", "long" };
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
-		unlink(path_of(files[i]));
-	return 0;
-}
-
-static int remove_directory(void **state)
-{
-	(void)state;
-	return rmdir(directory);
-}
-
-#define TEST(function) cmocka_unit_test_teardown(function, remove_files)
+#define TEST(function) cmocka_unit_test_teardown(function, empty_directory)
 
 int main(void)
 {

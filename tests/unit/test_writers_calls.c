@@ -9,14 +9,12 @@
 #include <cjson/cJSON.h>
 
 #include "calls.h"
-#include "log.h"
+#include "files.h"
 #include "modules.h"
 #include "unit.h"
 
 #define HEADER "Ticks,PID,COMM,ACTION,SYSCALL_ID,PARM1,TID,RET,COMPAT\n"
 #define OFFSET 1795319700000000000LL
-
-static char directory[] = "/tmp/taskmon-unit-XXXXXX";
 
 static const struct call_task tasks[] = {
 	{ .tid = 4711, .tgid = 4711, .selected = true, .comm = "plain" },
@@ -34,22 +32,6 @@ static const struct call list[] = {
 };
 
 static const struct calls calls = { list, sizeof(list) / sizeof(list[0]), tasks, 3, OFFSET };
-
-static char *file_text(const char *file, char *text, size_t size)
-{
-	char path[sizeof(directory) + 32];
-	FILE *stream;
-	size_t used;
-
-	snprintf(path, sizeof(path), "%s/%s", directory, file);
-	stream = fopen(path, "r");
-	assert_non_null(stream);
-	used = fread(text, 1, size - 1, stream);
-	text[used] = '\0';
-	fclose(stream);
-	unlink(path);
-	return text;
-}
 
 static void syscall_csv_has_its_bytes(void **state)
 {
@@ -73,7 +55,6 @@ static void syscall_csv_has_its_bytes(void **state)
 				   "1795319761.000001,4711,\"a, \"\"b\"\"\",0,20,4294967295,4712,,1\n"
 				   "1795319761.000001,4711,\"a, \"\"b\"\"\",1,-1,,4712,-9223372036854775808,1\n"
 				   "END,4711,plain,,,,4711,,\n");
-	file_text("event.csv", text, sizeof(text));
 }
 
 static void other_modules_write_no_calls(void **state)
@@ -86,7 +67,6 @@ static void other_modules_write_no_calls(void **state)
 	assert_int_equal(writer->calls(writer, &calls), 0);
 	assert_int_equal(writer->end(writer, WRITER_DONE), 0);
 	assert_null(strchr(strchr(file_text("cpu.csv", text, sizeof(text)), '\n'), ','));
-	file_text("event.csv", text, sizeof(text));
 }
 
 /* Long names, and more rows than fit a buffer, of which each is whole. */
@@ -97,7 +77,7 @@ static void many_rows_arrive_whole(void **state)
 	struct call_task task = { .tid = UINT32_MAX, .tgid = UINT32_MAX, .selected = true };
 	struct calls batch = { many, ROWS, &task, 1, OFFSET };
 	struct writer *writer = writer_csv_new(directory, NULL, MODULE_BIT(MODULE_SYSCALL), 0, NULL);
-	char path[sizeof(directory) + 32], line[512], text[64];
+	char line[512];
 	size_t rows = 0;
 	FILE *stream;
 
@@ -109,16 +89,13 @@ static void many_rows_arrive_whole(void **state)
 	for (int i = 0; i < ROUNDS; i++)
 		assert_int_equal(writer->calls(writer, &batch), 0);
 	assert_int_equal(writer->end(writer, WRITER_DONE), 0);
-	snprintf(path, sizeof(path), "%s/syscall.csv", directory);
-	stream = fopen(path, "r");
+	stream = fopen(path_of("syscall.csv"), "r");
 	assert_non_null(stream);
 	assert_non_null(fgets(line, sizeof(line), stream));
 	for (; fgets(line, sizeof(line), stream); rows++)
 		assert_true(strstr(line, ",0,-2147483648,18446744073709551615,4294967295,,1\n"));
 	fclose(stream);
-	unlink(path);
 	assert_int_equal(rows, ROUNDS * ROWS);
-	file_text("event.csv", text, sizeof(text));
 }
 
 static void json_calls_parse_back(void **state)
@@ -132,13 +109,12 @@ static void json_calls_parse_back(void **state)
 		{ 4711, 0, "leave", "\"ret\":-14", false },                    { 4712, 20, "enter", "\"parm1\":4294967295", true },
 		{ 4712, -1, "leave", "\"ret\":-9223372036854775808", true },
 	};
-	char path[sizeof(directory) + 32], text[4096], *line, *rest = text;
+	char text[4096], *line, *rest = text;
 	struct writer *writer;
 	size_t i = 0;
 
 	(void)state;
-	snprintf(path, sizeof(path), "%s/out.json", directory);
-	writer = writer_json_new(path, MODULE_BIT(MODULE_SYSCALL), 0, NULL);
+	writer = writer_json_new(path_of("out.json"), MODULE_BIT(MODULE_SYSCALL), 0, NULL);
 	assert_non_null(writer);
 	writer->begin(writer);
 	assert_int_equal(writer->calls(writer, &calls), 0);
@@ -163,26 +139,15 @@ static void json_calls_parse_back(void **state)
 	assert_non_null(strstr(text, "\"time\":\"2026-11-22T03:55:00.999999999Z\""));
 }
 
-static int make_directory(void **state)
-{
-	(void)state;
-	log_init("test", 0);
-	return mkdtemp(directory) ? 0 : -1;
-}
-
-static int remove_directory(void **state)
-{
-	(void)state;
-	return rmdir(directory);
-}
+#define TEST(function) cmocka_unit_test_teardown(function, empty_directory)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(syscall_csv_has_its_bytes),
-		cmocka_unit_test(other_modules_write_no_calls),
-		cmocka_unit_test(many_rows_arrive_whole),
-		cmocka_unit_test(json_calls_parse_back),
+		TEST(syscall_csv_has_its_bytes),
+		TEST(other_modules_write_no_calls),
+		TEST(many_rows_arrive_whole),
+		TEST(json_calls_parse_back),
 	};
 
 	return cmocka_run_group_tests(tests, make_directory, remove_directory);
