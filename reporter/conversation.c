@@ -14,8 +14,9 @@
 #include "why.h"
 
 enum {
-	ANSWER_MS = 10000, /* the collector must greet and arm within this time */
-	CLOSING_MS = 2000, /* and close the last window within this */
+	GREETING_MS = 10000, /* the collector must greet within this time, */
+	ARMING_MS = 60000,   /* arm within this, where it may have to load programs and to probe hundreds of processes, */
+	CLOSING_MS = 10000,  /* and close the last window within this */
 	RETRY_MIN_MS = 100,
 	RETRY_MAX_MS = 5000,
 	NS_PER_S = 1000000000,
@@ -31,7 +32,7 @@ static void connect_link(struct report *report)
 {
 	report->greeted = false;
 	link_open(&report->link, &report->loop, report->options->socket_path, &link_callbacks, report);
-	uv_timer_start(&report->guard, on_guard, ANSWER_MS, 0);
+	uv_timer_start(&report->guard, on_guard, GREETING_MS, 0);
 }
 
 /* What ended meanwhile may have been the last that was watched. */
@@ -140,6 +141,7 @@ static int on_welcome(struct report *report, const Taskmon__Frame *message)
 	int err = 0;
 
 	report->greeted = true;
+	uv_timer_start(&report->guard, on_guard, ARMING_MS, 0);
 	source_init(&report->source, message->welcome, report->pipeline, report->options->probe_set);
 	if (!report->in_gap) {
 		subscribe_warn(message->welcome, report->options);
