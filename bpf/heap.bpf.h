@@ -10,21 +10,27 @@
 
 #include <bpf/bpf_core_read.h>
 
-static __always_inline long notify_heap(enum heap_notice_type type, struct task_struct *leader, u64 watches,
-					const struct process_heap *heap, u32 tid)
+static __always_inline long notify_of_slot(enum heap_notice_type type, struct task_struct *leader, u64 watches, u32 slot, u32 era,
+					   u32 tid)
 {
 	struct heap_notice notice = {
 		.type = type,
 		.tgid = leader->tgid,
 		.start_time_ns = leader->start_boottime,
 		.watches = watches,
-		.slot = heap->slot,
-		.era = heap->era,
+		.slot = slot,
+		.era = era,
 		.uid = leader->real_cred->uid.val,
 		.tid = tid,
 	};
 
 	return bpf_ringbuf_output(&heap_notices, &notice, sizeof(notice), BPF_RB_FORCE_WAKEUP);
+}
+
+static __always_inline long notify_heap(enum heap_notice_type type, struct task_struct *leader, u64 watches,
+					const struct process_heap *heap, u32 tid)
+{
+	return notify_of_slot(type, leader, watches, heap->slot, heap->era, tid);
 }
 
 /** The heap of a process; NULL: it is not probed. */
@@ -42,7 +48,11 @@ static __always_inline u64 program_of(struct task_struct *task)
 	return bpf_core_field_exists(task->self_exec_id) ? task->self_exec_id : 0;
 }
 
-static __always_inline void begin_heap(struct task_struct *leader, u64 watches)
+/*
+ * Gives it one of the ledgers that are ready; its slot, 0: there was none left, and who attaches the probes makes one. Apart from the
+ * notice, whose place on the stack this has: 6.1 allows 512 bytes in all.
+ */
+static __always_inline u32 put_heap(struct task_struct *leader, u64 watches)
 {
 	struct process_heap heap = {
 		.start_time_ns = leader->start_boottime,
@@ -53,19 +63,23 @@ static __always_inline void begin_heap(struct task_struct *leader, u64 watches)
 	};
 	u32 tgid = leader->tgid;
 
-	/* none left: who attaches the probes makes one */
-	if (bpf_map_pop_elem(&spare_slots, &heap.slot) || heap.slot >= HEAP_SLOTS)
-		heap.slot = 0;
-	if (heap.slot) {
-		heap_armed[heap.slot & (HEAP_SLOTS - 1)] = 0;
-		bpf_map_update_elem(&heaps, &tgid, &heap, BPF_ANY);
-	}
-	if (!notify_heap(HEAP_WANTED, leader, watches, &heap, bpf_get_current_pid_tgid() >> 32))
+	if (bpf_map_pop_elem(&spare_slots, &heap.slot) || heap.slot >= HEAP_SLOTS || !heap.slot)
+		return 0;
+	heap_armed[heap.slot & (HEAP_SLOTS - 1)] = 0;
+	bpf_map_update_elem(&heaps, &tgid, &heap, BPF_ANY);
+	return heap.slot;
+}
+
+static __always_inline void begin_heap(struct task_struct *leader, u64 watches)
+{
+	u32 slot = put_heap(leader, watches), tgid = leader->tgid;
+
+	if (!notify_of_slot(HEAP_WANTED, leader, watches, slot, settings.heap_era, bpf_get_current_pid_tgid() >> 32))
 		return;
 	count_loss(watches, LOSS_HEAP_FULL);
-	if (heap.slot) {
+	if (slot) {
 		bpf_map_delete_elem(&heaps, &tgid);
-		bpf_map_push_elem(&spare_slots, &heap.slot, 0);
+		bpf_map_push_elem(&spare_slots, &slot, 0);
 	}
 }
 
