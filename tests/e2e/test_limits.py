@@ -7,7 +7,7 @@ import time
 
 import become
 import wire
-from harness import ALICE, BOB, GROUP, NS, ROOT, SLOW, Collector, SharedCollector, Test, cpu_clock_ns, program
+from harness import ALICE, BOB, GROUP, NS, ROOT, SLOW, Collector, SharedCollector, Test, program
 
 CAROL = BOB + 1
 # collector/quota.h, use.h and probe.h
@@ -164,6 +164,11 @@ class Requests(Base):
         self.until(disconnected, "it is disconnected")
         self.assertIn("without reading the answers", self.shared.stderr)
 
+    def used(self):
+        """CPU time of the thread that serves clients; those that attach and detach probes have limits of their own."""
+        with open(f"/proc/{self.shared.pid}/task/{self.shared.pid}/schedstat", encoding="ascii") as f:
+            return int(f.read().split()[0])
+
     def test_cpu_time_for_requests_is_shared_out(self):
         """One user asks as fast as it can: for what costs the collector much (programs are loaded and attached, and taken away
         again), and on another connection for what costs little, by the thousand in one go. It gets all its answers, in order, at the price of a share of a CPU; who watches beside it
@@ -175,7 +180,7 @@ class Requests(Base):
         dear, cheap = self.client(ALICE), self.client(ALICE)
         metrics = [wire.decode(m).get(1, [0])[0] for m in dear.welcome[5]]
         rounds, longest = 0, 0
-        before, began = cpu_clock_ns(self.shared.pid), time.monotonic_ns()
+        before, began = self.used(), time.monotonic_ns()
         while time.monotonic_ns() - began < 5 * NS * SLOW:
             rounds += 1
             round_began = time.monotonic()
@@ -188,7 +193,7 @@ class Requests(Base):
             cheap.send(b"".join(wire.subscribe(request=1 + i, every=True, interval_ns=1) for i in range(self.CHUNK)))
             answers = [cheap.receive_until(wire.ERROR) for _ in range(self.CHUNK)]
             self.assertEqual([a[3][0] for a in answers], list(range(1, self.CHUNK + 1)))
-        used, lasted = cpu_clock_ns(self.shared.pid) - before, time.monotonic_ns() - began
+        used, lasted = self.used() - before, time.monotonic_ns() - began
         self.assertLess(used, (BURST_NS + SHARE * lasted) * 1.15 + 0.03 * lasted, f"of {lasted / NS:.2f} s, after {rounds} rounds")
         self.assertGreater(used, 0.5 * BURST_NS, "it was not asked much")
         seen = len(good.cpu())
