@@ -139,9 +139,14 @@ void quota_leave(struct quota *quota, const struct client *client, struct quota_
 
 void quota_charge(struct quota_user *user, uint64_t now_ns, uint64_t used_ns)
 {
+	const double most_ns = QUOTA_BURST_NS + QUOTA_REST_NS * QUOTA_SHARE;
+
 	pay(user, now_ns);
-	if (!is_unlimited(user))
-		user->owed_ns += (double)used_ns;
+	if (is_unlimited(user))
+		return;
+	user->owed_ns += (double)used_ns;
+	if (user->owed_ns > most_ns)
+		user->owed_ns = most_ns;
 }
 
 uint64_t quota_rest_ns(struct quota_user *user, uint64_t now_ns)

@@ -15,6 +15,7 @@
 
 #define QUOTA_SHARE 0.25            /* of a CPU, for the requests of one user, */
 #define QUOTA_BURST_NS 1000000000.0 /* after so much at once */
+#define QUOTA_REST_NS 5000000000.0  /* it rests so long at most: one that waits for longer takes the collector for dead */
 #define QUOTA_QUEUES 8              /* full queues' worth of bytes may wait for one user */
 
 struct quota;

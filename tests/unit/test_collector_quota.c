@@ -76,6 +76,9 @@ static void who_asks_too_much_rests(void **state)
 	assert_int_equal(quota_rest_ns(user, 1000 * SECOND), 0);
 	quota_charge(user, 1000 * SECOND, 2 * SECOND);
 	assert_int_equal(quota_rest_ns(user, 1000 * SECOND), 4 * SECOND);
+	/* nobody waits so long that he takes the collector for dead */
+	quota_charge(user, 1000 * SECOND, 100 * SECOND);
+	assert_int_equal(quota_rest_ns(user, 1000 * SECOND), 5 * SECOND);
 	quota_charge(all, 0, 1000 * SECOND);
 	assert_int_equal(quota_rest_ns(all, 0), 0);
 	quota_free(quota);
