@@ -84,6 +84,12 @@ static __always_inline struct charge *charge_of(struct charge_key *key, u64 watc
 	return charge;
 }
 
+/** Nothing more can be charged to a task that has ended, whether or not somebody still watches it. */
+static __always_inline void forget_charge(struct charge_key key)
+{
+	bpf_map_delete_elem(&charges, &key);
+}
+
 struct open_request_search {
 	u64 now;
 	struct charge_key of; /* tid 0: of any task */

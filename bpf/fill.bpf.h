@@ -391,6 +391,26 @@ static __always_inline void fill_process(struct task_record *record, struct thre
 	settle_process(record, state, threads);
 }
 
+/** As wait(2) gives it for the process: wait_task_zombie(), kernel/exit.c. */
+static __always_inline u32 exit_status_of(struct task_struct *task, bool process_ended)
+{
+	struct signal_struct *signal = task->signal;
+
+	if (process_ended && signal->flags & SIGNAL_GROUP_EXIT)
+		return signal->group_exit_code;
+	return task->exit_code;
+}
+
+/** The final record of a process. `status`: of exit_status_of(), for the thread that exits last. */
+static __always_inline void fill_process_end(struct task_record *record, struct thread_walk *walk, struct process_state *state,
+					     struct task_struct *leader, u64 watches, u32 status)
+{
+	fill_process(record, walk, state, leader, watches);
+	record->type = RECORD_END;
+	record->flags |= RECORD_PROCESS_ENDED;
+	record->exit_status = status;
+}
+
 /** The state of a thread for its records; NULL if there is no memory for it. */
 static __always_inline struct thread_state *thread_state_of(struct task_struct *task, u64 watches)
 {
@@ -430,10 +450,7 @@ static __always_inline void fill_thread(struct task_record *record, struct threa
 	record->kept_runtime_ns = sum.kept_runtime;
 	record->shown_utime_ns = task->prev_cputime.utime;
 	record->shown_stime_ns = task->prev_cputime.stime;
-	if (!state)
-		return;
-	state->watches = watches;
-	if (settings.measured)
+	if (state && settings.measured)
 		fill_thread_figures(record, state, task, now);
 }
 

@@ -313,22 +313,6 @@ static __always_inline void hand_over(struct process_state *state, struct task_s
 		thread_state_of(heir, copy->watches & settings.threads); /* its present number, for retire_thread() */
 }
 
-/* As wait(2) gives it for the process: wait_task_zombie(), kernel/exit.c. */
-static __always_inline u32 exit_status_of(struct task_struct *task, bool process_ended)
-{
-	struct signal_struct *signal = task->signal;
-
-	if (process_ended && signal->flags & SIGNAL_GROUP_EXIT)
-		return signal->group_exit_code;
-	return task->exit_code;
-}
-
-/* Nothing more can be charged to a task that has ended, whether or not somebody still watches it. */
-static __always_inline void forget_charge(struct charge_key key)
-{
-	bpf_map_delete_elem(&charges, &key);
-}
-
 /* Block requests that are still in flight when their thread exits count with their length so far. */
 static __always_inline void close_requests(struct process_state *state, struct task_struct *task)
 {
@@ -388,10 +372,7 @@ static __always_inline void handle_exit(struct task_struct *task)
 	}
 	forget_charge(thread_key(task));
 	if (process_ended && watches) {
-		fill_process(record, &space->walk, state, leader, watches);
-		record->type = RECORD_END;
-		record->flags |= RECORD_PROCESS_ENDED;
-		record->exit_status = exit_status_of(task, true);
+		fill_process_end(record, &space->walk, state, leader, watches, exit_status_of(task, true));
 		emit(record, sizeof(*record), record->watches);
 	}
 	if (process_ended)
@@ -438,10 +419,7 @@ static __always_inline void handle_free(struct task_struct *task)
 		if (!state->main_thread_ended)
 			keep_remains(state, task, now);
 		watches = visible_to(state, task);
-		fill_process(record, &space->walk, state, task, watches);
-		record->type = RECORD_END;
-		record->flags |= RECORD_PROCESS_ENDED;
-		record->exit_status = exit_status_of(task, true);
+		fill_process_end(record, &space->walk, state, task, watches, exit_status_of(task, true));
 		if (watches)
 			emit(record, sizeof(*record), watches);
 		forget_charge(process_key(task));

@@ -249,7 +249,7 @@ struct {
 
 /* Where the tasks of the last pass were. */
 #define FETCH_TASKS 8
-#define FETCHES 4096
+#define FETCHES 8192
 struct fetch {
 	u64 task[FETCH_TASKS];
 };

@@ -42,6 +42,10 @@ static void add_sample(struct task_record *record, void *context)
 {
 	const struct pass *pass = context;
 
+	if (record->type == RECORD_END) { /* of a process whose exit no program saw */
+		dispatch_event(record, sizeof(*record), pass->dispatch);
+		return;
+	}
 	dispatch_settle(pass->dispatch, record);
 	for (size_t i = 0; i < dispatch_feed_count(pass->dispatch); i++) {
 		struct feed *feed = dispatch_feed(pass->dispatch, i);
