@@ -82,8 +82,7 @@ static const char digit_pairs[] = "000102030405060708091011121314151617181920212
 				  "41424344454647484950515253545556575859606162636465666768697071727374757677787980"
 				  "8182838485868788899091929394959697989900";
 
-/* Exactly `count` digits of `value`, with leading zeros. */
-static void put_digits(char *out, uint64_t value, size_t count)
+void str_digits(char *out, uint64_t value, size_t count)
 {
 	for (; count >= 2; count -= 2, value /= 100)
 		memcpy(out + count - 2, &digit_pairs[value % 100 * 2], 2);
@@ -91,54 +90,39 @@ static void put_digits(char *out, uint64_t value, size_t count)
 		out[0] = (char)('0' + value % 10);
 }
 
-static const uint64_t powers_of_ten[] = {
-	1ULL,
-	10ULL,
-	100ULL,
-	1000ULL,
-	10000ULL,
-	100000ULL,
-	1000000ULL,
-	10000000ULL,
-	100000000ULL,
-	1000000000ULL,
-	10000000000ULL,
-	100000000000ULL,
-	1000000000000ULL,
-	10000000000000ULL,
-	100000000000000ULL,
-	1000000000000000ULL,
-	10000000000000000ULL,
-	100000000000000000ULL,
-	1000000000000000000ULL,
-	10000000000000000000ULL,
-};
+/* Decimal digits of a number from its bits: log10(2) is about 1233 / 4096. */
+static size_t count_digits(uint64_t value)
+{
+	unsigned int guess = (64 - (unsigned int)__builtin_clzll(value | 1)) * 1233 >> 12;
+
+	return guess + (value >= str_powers_of_ten[guess]);
+}
 
 size_t str_u64(char *out, uint64_t value)
 {
-	size_t count = 1;
+	size_t count = count_digits(value | (value == 0));
 
-	while (count < sizeof(powers_of_ten) / sizeof(powers_of_ten[0]) && value >= powers_of_ten[count])
-		count++;
-	put_digits(out, value, count);
+	str_digits(out, value, count);
 	return count;
 }
 
-size_t str_fixed(char *out, uint64_t value, unsigned int scale, unsigned int digits)
+size_t str_csv(char *out, const char *text)
 {
-	uint64_t dropped = powers_of_ten[scale - digits];
-	uint64_t kept = value / dropped;
-	size_t used;
+	size_t length = strcspn(text, ",\"\r\n");
 
-	if (dropped > 1 && value % dropped >= dropped / 2)
-		kept++;
-	used = str_u64(out, kept / powers_of_ten[digits]);
-	if (digits) {
-		out[used++] = '.';
-		put_digits(out + used, kept % powers_of_ten[digits], digits);
-		used += digits;
+	if (!text[length]) {
+		memcpy(out, text, length);
+		return length;
 	}
-	return used;
+	length = 0;
+	out[length++] = '"';
+	for (; *text; text++) {
+		if (*text == '"')
+			out[length++] = '"';
+		out[length++] = *text;
+	}
+	out[length++] = '"';
+	return length;
 }
 
 /*
@@ -171,13 +155,13 @@ size_t str_rfc3339(char *out, size_t out_size, uint64_t wall_ns)
 	}
 	civil_from_days(seconds / 86400, &year, &month, &day);
 	memcpy(out, form, sizeof(form));
-	put_digits(out, year, 4);
-	put_digits(out + 5, month, 2);
-	put_digits(out + 8, day, 2);
-	put_digits(out + 11, seconds / 3600 % 24, 2);
-	put_digits(out + 14, seconds / 60 % 60, 2);
-	put_digits(out + 17, seconds % 60, 2);
-	put_digits(out + 20, wall_ns % 1000000000, 9);
+	str_digits(out, year, 4);
+	str_digits(out + 5, month, 2);
+	str_digits(out + 8, day, 2);
+	str_digits(out + 11, seconds / 3600 % 24, 2);
+	str_digits(out + 14, seconds / 60 % 60, 2);
+	str_digits(out + 17, seconds % 60, 2);
+	str_digits(out + 20, wall_ns % 1000000000, 9);
 	return sizeof(form) - 1;
 }
 

@@ -273,12 +273,13 @@ static bool valid_strings(const uint32_t *index, size_t count, size_t strings)
 int rows_reader_init(struct rows_reader *reader, const Taskmon__Rows *rows, const struct wire_catalogue *catalogue)
 {
 	size_t count = rows->count;
+	uint64_t seen = 0;
 	const size_t lengths[] = { rows->n_time, rows->n_start_time, rows->n_tid,  rows->n_tgid,
 				   rows->n_ppid, rows->n_uid,        rows->n_comm, rows->n_cgroup };
 	const size_t optional[] = { rows->n_process_comm, rows->n_exit_status, rows->n_process_ended, rows->n_rules };
 
-	memset(reader, 0, sizeof(*reader));
 	reader->rows = rows;
+	reader->next = reader->column_count = 0;
 	if (count > WIRE_ROWS_MAX)
 		return -EPROTO;
 	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++)
@@ -296,10 +297,14 @@ int rows_reader_init(struct rows_reader *reader, const Taskmon__Rows *rows, cons
 		const Taskmon__Column *column = rows->columns[i];
 		int metric = column->metric < WIRE_METRIC_IDS ? catalogue->id_to_metric[column->metric] : -1;
 
-		if (!valid_column(column, count))
+		if (!valid_column(column, count) || (metric >= 0 && seen & METRIC_BIT(metric)))
 			return -EPROTO;
-		if (metric >= 0)
-			reader->column[metric] = column;
+		if (metric < 0)
+			continue;
+		seen |= METRIC_BIT(metric);
+		reader->columns[reader->column_count].metric = metric;
+		reader->columns[reader->column_count].column = column;
+		reader->columns[reader->column_count++].next = 0;
 	}
 	return 0;
 }
@@ -325,13 +330,14 @@ bool rows_reader_next(struct rows_reader *reader, struct sample *sample)
 	sample->exit_status = rows->n_exit_status ? rows->exit_status[row] : 0;
 	sample->process_ended = rows->n_process_ended && rows->process_ended[row];
 	sample->present = 0;
-	for (int id = 0; id < METRIC_TOTAL; id++) {
-		const Taskmon__Column *column = reader->column[id];
+	for (size_t i = 0; i < reader->column_count; i++) {
+		const Taskmon__Column *column = reader->columns[i].column;
+		int metric = reader->columns[i].metric;
 
-		if (!column || (column->present.len && !(column->present.data[row / 8] >> row % 8 & 1)))
+		if (column->present.len && !(column->present.data[row / 8] >> row % 8 & 1))
 			continue;
-		sample->present |= METRIC_BIT(id);
-		sample->value[id] = column->values[reader->cursor[id]++];
+		sample->present |= METRIC_BIT(metric);
+		sample->value[metric] = column->values[reader->columns[i].next++];
 	}
 	return true;
 }

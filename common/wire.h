@@ -66,8 +66,12 @@ struct rows_reader {
 	const Taskmon__Rows *rows;
 	const struct wire_catalogue *catalogue;
 	size_t next;
-	size_t cursor[METRIC_TOTAL];              /* next value of each column */
-	const Taskmon__Column *column[METRIC_TOTAL]; /* NULL: the metric has none */
+	size_t column_count;
+	struct {
+		int metric;
+		const Taskmon__Column *column;
+		size_t next; /* of its values */
+	} columns[METRIC_TOTAL];
 };
 
 /** -EPROTO if the message contradicts itself (column lengths, string indices, bitmaps). */

@@ -30,25 +30,6 @@ struct second {
 	char text[24];
 };
 
-static size_t put_quoted(char *out, const char *text)
-{
-	size_t length = 0;
-
-	if (!text[strcspn(text, ",\"\r\n")]) {
-		length = strlen(text);
-		memcpy(out, text, length);
-		return length;
-	}
-	out[length++] = '"';
-	for (; *text; text++) {
-		if (*text == '"')
-			out[length++] = '"';
-		out[length++] = *text;
-	}
-	out[length++] = '"';
-	return length;
-}
-
 static void make_cells(struct cells *cells, const struct call_task *task)
 {
 	size_t length = 0;
@@ -56,7 +37,7 @@ static void make_cells(struct cells *cells, const struct call_task *task)
 	cells->name[length++] = ',';
 	length += str_u64(cells->name + length, task->tgid);
 	cells->name[length++] = ',';
-	length += put_quoted(cells->name + length, task->comm);
+	length += str_csv(cells->name + length, task->comm);
 	cells->name[length++] = ',';
 	cells->name_length = length;
 	length = 0;

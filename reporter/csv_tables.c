@@ -4,64 +4,71 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "derive.h"
 #include "log.h"
 #include "metric.h"
+#include "source.h"
+#include "str.h"
+
+enum {
+	TIME_ROOM = 31, /* of str_rfc3339() */
+	NUMBER_ROOM = 24, /* with its comma */
+	/* names of tasks and rules, and a cgroup, each of their characters doubled and quoted; of whatever source, they are not longer */
+	TEXT_ROOM = 2 * (2 * ROW_COMM_BYTES + 3 * RULES_BYTES + 3 * WIRE_CGROUP_MAX + 8),
+	ROW_ROOM = TEXT_ROOM + TIME_ROOM + NUMBER_ROOM * (METRIC_TOTAL + 16),
+};
+_Static_assert(ROW_ROOM <= OUTPUT_ROOM_MAX, "a row is written in one piece");
 
 /* --- cells that several files have */
 
-static void put_tid(struct output *output, const struct row *row)
+static char *put_tid(char *at, const struct row *row)
 {
-	output_u64(output, row->tid);
+	return at + str_u64(at, row->tid);
 }
 
-static void put_tgid(struct output *output, const struct row *row)
+static char *put_tgid(char *at, const struct row *row)
 {
-	output_u64(output, row->tgid);
+	return at + str_u64(at, row->tgid);
 }
 
-static void put_comm(struct output *output, const struct row *row)
+static char *put_comm(char *at, const struct row *row)
 {
-	output_csv_text(output, row->comm);
+	return at + str_csv(at, row->comm);
 }
 
 /* Seconds since the epoch; the last row of a task has a word instead. */
-static void put_ticks(struct output *output, const struct row *row)
+static char *put_ticks(char *at, const struct row *row)
 {
-	if (row->ended)
-		output_text(output, "END");
-	else
-		output_fixed(output, row->tick_wall_ns, 9, 6);
+	return row->ended ? stpcpy(at, "END") : at + str_fixed(at, row->tick_wall_ns, 9, 6);
 }
 
 /* --- cpu.csv */
 
 /* -1 where the source tells no times, but only a share (top). */
-static void put_milliseconds(struct output *output, const struct row *row, enum metric_id id)
+static char *put_milliseconds(char *at, const struct row *row, enum metric_id id)
 {
 	if (row->hidden & METRIC_BIT(M_task_on_cpu_ns))
-		output_text(output, "-1");
-	else if (row_has_delta(row, id))
-		output_fixed(output, row->delta[id], 6, 3);
+		return stpcpy(at, "-1");
+	return row_has_delta(row, id) ? at + str_fixed(at, row->delta[id], 6, 3) : at;
 }
 
-static void put_on_cpu(struct output *output, const struct row *row)
+static char *put_on_cpu(char *at, const struct row *row)
 {
-	put_milliseconds(output, row, M_task_on_cpu_ns);
+	return put_milliseconds(at, row, M_task_on_cpu_ns);
 }
 
-static void put_off_cpu(struct output *output, const struct row *row)
+static char *put_off_cpu(char *at, const struct row *row)
 {
-	put_milliseconds(output, row, M_task_off_cpu_ns);
+	return put_milliseconds(at, row, M_task_off_cpu_ns);
 }
 
-static void put_cpu_percent(struct output *output, const struct row *row)
+static char *put_cpu_percent(char *at, const struct row *row)
 {
 	uint64_t hundredths;
 
-	if (derive_cpu_percent(row, &hundredths))
-		output_fixed(output, hundredths, 2, 2);
+	return derive_cpu_percent(row, &hundredths) ? at + str_fixed(at, hundredths, 2, 2) : at;
 }
 
 static const struct csv_column cpu_columns[] = {
@@ -72,24 +79,24 @@ static const struct csv_column cpu_columns[] = {
 /* --- net.csv */
 
 /* Bytes in units of 1024, as thousandths. */
-static void put_kilobytes(struct output *output, const struct row *row, enum metric_id id)
+static char *put_kilobytes(char *at, const struct row *row, enum metric_id id)
 {
 	uint64_t bytes;
 
 	if (!row_has_delta(row, id))
-		return;
+		return at;
 	bytes = row->delta[id];
-	output_fixed(output, bytes / 1024 * 1000 + (bytes % 1024 * 1000 + 512) / 1024, 3, 3);
+	return at + str_fixed(at, bytes / 1024 * 1000 + (bytes % 1024 * 1000 + 512) / 1024, 3, 3);
 }
 
-static void put_rx_kilobytes(struct output *output, const struct row *row)
+static char *put_rx_kilobytes(char *at, const struct row *row)
 {
-	put_kilobytes(output, row, M_task_link_rx_bytes);
+	return put_kilobytes(at, row, M_task_link_rx_bytes);
 }
 
-static void put_tx_kilobytes(struct output *output, const struct row *row)
+static char *put_tx_kilobytes(char *at, const struct row *row)
 {
-	put_kilobytes(output, row, M_task_link_tx_bytes);
+	return put_kilobytes(at, row, M_task_link_tx_bytes);
 }
 
 static const struct csv_column net_columns[] = {
@@ -99,9 +106,10 @@ static const struct csv_column net_columns[] = {
 
 /* --- syscall.csv: csv_calls.c writes the rows of calls */
 
-static void put_nothing(struct output *output, const struct row *row)
+static char *put_nothing(char *at, const struct row *row)
 {
-	(void)output, (void)row;
+	(void)row;
+	return at;
 }
 
 static const struct csv_column syscall_columns[] = {
@@ -111,20 +119,19 @@ static const struct csv_column syscall_columns[] = {
 
 /* --- mem.csv */
 
-static void put_gauge(struct output *output, const struct row *row, enum metric_id id)
+static char *put_gauge(char *at, const struct row *row, enum metric_id id)
 {
-	if (row_has(row, id))
-		output_u64(output, row->value[id]);
+	return row_has(row, id) ? at + str_u64(at, row->value[id]) : at;
 }
 
-static void put_heap_size(struct output *output, const struct row *row)
+static char *put_heap_size(char *at, const struct row *row)
 {
-	put_gauge(output, row, M_task_heap_size);
+	return put_gauge(at, row, M_task_heap_size);
 }
 
-static void put_heap_times(struct output *output, const struct row *row)
+static char *put_heap_times(char *at, const struct row *row)
 {
-	put_gauge(output, row, M_task_heap_times);
+	return put_gauge(at, row, M_task_heap_times);
 }
 
 static const struct csv_column mem_columns[] = {
@@ -134,35 +141,34 @@ static const struct csv_column mem_columns[] = {
 
 /* --- task.csv */
 
-static void put_time(struct output *output, const struct row *row)
+static char *put_time(char *at, const struct row *row)
 {
-	output_time(output, row->wall_ns);
+	return at + str_rfc3339(at, TIME_ROOM, row->wall_ns);
 }
 
-static void put_ppid(struct output *output, const struct row *row)
+static char *put_ppid(char *at, const struct row *row)
 {
-	output_u64(output, row->ppid);
+	return at + str_u64(at, row->ppid);
 }
 
-static void put_start_time(struct output *output, const struct row *row)
+static char *put_start_time(char *at, const struct row *row)
 {
-	output_u64(output, row->start_time_ns);
+	return at + str_u64(at, row->start_time_ns);
 }
 
-static void put_uid(struct output *output, const struct row *row)
+static char *put_uid(char *at, const struct row *row)
 {
-	output_u64(output, row->uid);
+	return at + str_u64(at, row->uid);
 }
 
-static void put_cgroup(struct output *output, const struct row *row)
+static char *put_cgroup(char *at, const struct row *row)
 {
-	output_csv_text(output, row->cgroup);
+	return at + str_csv(at, row->cgroup);
 }
 
-/* No rule selects anything yet. */
-static void put_rules(struct output *output, const struct row *row)
+static char *put_rules(char *at, const struct row *row)
 {
-	output_csv_text(output, row->rules);
+	return at + str_csv(at, row->rules);
 }
 
 static const struct csv_column task_columns[] = {
@@ -249,35 +255,37 @@ char *csv_header(const struct csv_table *table, uint64_t metric_set)
 	return NULL;
 }
 
-static void put_metric(struct output *output, const struct row *row, enum metric_id id)
+static char *put_metric(char *at, const struct row *row, int id)
 {
 	if (!row_tells(row, id))
-		return;
-	if (metrics[id].unit == METRIC_LETTER)
-		output_char(output, (char)row->value[id]);
-	else
-		output_u64(output, row->value[id]);
+		return at;
+	if (metrics[id].unit == METRIC_LETTER) {
+		*at = (char)row->value[id];
+		return at + 1;
+	}
+	return at + str_u64(at, row->value[id]);
 }
 
 void csv_put_row(struct output *output, const struct csv_table *table, uint64_t metric_set, const struct row *row)
 {
+	char *room, *at;
+
 	if (table->windows_only && row->window_ns == 0 && !row->ended)
 		return;
 	if (table->ends_only && !row->ended)
 		return;
 	if (table->measured_only && !(row->present & (table->deltas | table->gauges)))
 		return;
+	room = at = output_room(output, ROW_ROOM);
 	for (const struct csv_column *column = table->columns; column->name; column++) {
-		if (column != table->columns)
-			output_char(output, ',');
-		column->put(output, row);
+		at = column->put(at, row);
+		*at++ = ',';
 	}
-	for (int id = 0; table->all_metrics && id < METRIC_TOTAL; id++) {
-		if (!(metric_set & METRIC_BIT(id)))
-			continue;
-		output_char(output, ',');
-		put_metric(output, row, (enum metric_id)id);
+	for (uint64_t left = table->all_metrics ? metric_set : 0; left; left &= left - 1) {
+		at = put_metric(at, row, __builtin_ctzll(left));
+		*at++ = ',';
 	}
+	output_advance(output, (size_t)(at - 1 - room)); /* without the last comma */
 	output_line_end(output);
 }
 

@@ -14,7 +14,7 @@
 
 struct csv_column {
 	const char *name;
-	void (*put)(struct output *output, const struct row *row);
+	char *(*put)(char *at, const struct row *row); /* returns where its text ends */
 };
 
 /** The file of a module. */

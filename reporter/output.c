@@ -335,20 +335,7 @@ void output_time(struct output *output, uint64_t wall_ns)
 
 void output_csv_text(struct output *output, const char *text)
 {
-	const char *quote;
-
-	if (!text[strcspn(text, ",\"\r\n")]) {
-		output_text(output, text);
-		return;
-	}
-	output_char(output, '"');
-	while ((quote = strchr(text, '"'))) {
-		output_bytes(output, text, (size_t)(quote + 1 - text));
-		output_char(output, '"');
-		text = quote + 1;
-	}
-	output_text(output, text);
-	output_char(output, '"');
+	output_advance(output, str_csv(output_room(output, 2 * strlen(text) + 2), text));
 }
 
 int output_line_end(struct output *output)

@@ -254,6 +254,40 @@ static void nothing_reaches_across_a_gap(void **state)
 	derive_free(derive);
 }
 
+/* Task i uses i + 1 ms a tick. Each tick has them in an order of its own, some end, and as many begin with their numbers. */
+static void the_order_of_rows_does_not_matter(void **state)
+{
+	enum { TASKS = 23, TICKS = 101 };
+	struct derive *derive = derive_of(false);
+	uint64_t born[TASKS] = { 0 }, seed = 7;
+	int order[TASKS];
+
+	(void)state;
+	for (int i = 0; i < TASKS; i++)
+		order[i] = i;
+	for (uint64_t tick = 0; tick < TICKS; tick++) {
+		for (int i = 0; tick % 3 && i < TASKS; i++) { /* two of three ticks: shuffled */
+			int other = (int)((seed = seed * 6364136223846793005ULL + 1442695040888963407ULL) >> 33) % TASKS, swapped = order[i];
+
+			order[i] = order[other];
+			order[other] = swapped;
+		}
+		for (int n = 0; n < TASKS; n++) {
+			uint64_t i = (uint64_t)order[n], age = tick - born[i], used = (i + 1) * MS;
+			struct row row = row_at(ARMED + born[i] * 1000 * MS, ARMED + (tick + 1) * 1000 * MS, (age + 1) * used);
+
+			row.tid = row.tgid = 100 + (uint32_t)i;
+			row.ended = row.process_ended = (tick + i) % 11 == 0;
+			row = feed(derive, row);
+			check_window(&row, 1000 * MS, used);
+			if (row.ended)
+				born[i] = tick + 1;
+		}
+		derive_tick_complete(derive, ARMED + (tick + 1) * 1000 * MS);
+	}
+	derive_free(derive);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -267,6 +301,7 @@ int main(void)
 		cmocka_unit_test(a_vanished_task_that_comes_back_is_not_counted_twice),
 		cmocka_unit_test(an_exec_that_moves_the_identity_begins_anew),
 		cmocka_unit_test(nothing_reaches_across_a_gap),
+		cmocka_unit_test(the_order_of_rows_does_not_matter),
 		cmocka_unit_test(percentages_of_long_windows_do_not_overflow),
 	};
 
