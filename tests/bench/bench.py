@@ -90,6 +90,8 @@ class Sleepers:
 
     def __exit__(self, *_):
         self.workload.close()
+        # the next ones may need their numbers
+        harness.wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in self.pids), "the threads end", 300)
 
 
 def out_dir(user, below=None):

@@ -285,8 +285,13 @@ class Workload(Process):
 
     def fact(self, key, timeout=30):
         """The value of a key, as soon as it has been printed."""
-        wait_until(lambda: key in self.facts(), lambda: f"{self} prints {key}=; it printed {self.stdout!r} {self.stderr!r}", timeout)
-        return self.facts()[key]
+        def what():
+            return f"{self} prints {key}=; it printed {self.stdout!r} {self.stderr!r}"
+        wait_until(lambda: self.status is not None or key in self.facts(), what, timeout)
+        facts = self.facts()
+        if key not in facts:
+            raise AssertionError(f"not before its end with {self.status}: {what()}")
+        return facts[key]
 
     def step(self, key, value, sig=signal.SIGUSR1, timeout=60):
         """Sends it a signal, once it has begun and so handles it, and waits until it prints key=value."""

@@ -66,10 +66,12 @@ int main(int argc, char **argv)
 		fflush(stdout);
 		if (write(ready[1], "", 1) != 1)
 			die("write");
+		close(ready[1]);
 		await_signal();
 		return 0;
 	}
 	make_threads(threads);
+	close(ready[1]); /* so that it is read to its end if one of them fails */
 	for (int i = 1; i < processes; i++)
 		if (read(ready[0], &c, 1) != 1)
 			die("read");
