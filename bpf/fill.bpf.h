@@ -391,6 +391,24 @@ static __always_inline void fill_process(struct task_record *record, struct thre
 	settle_process(record, state, threads);
 }
 
+/**
+ * What the kernel forgets of a thread, added to what its process has of others. `now` is that of its final record, so
+ * that a process ends with the sum of its threads.
+ */
+static __always_inline void keep_remains(struct process_state *state, struct task_struct *task, u64 now)
+{
+	u64 on_cpu = runtime_at(task, now, READ_DIRECT);
+	struct counters own = {};
+
+	ADD_OWN(&own, task, now, on_cpu, READ_DIRECT);
+	__sync_fetch_and_add(&state->remains.run_delay_ns, own.run_delay);
+	__sync_fetch_and_add(&state->remains.off_cpu_ns, own.off_cpu);
+	__sync_fetch_and_add(&state->remains.migrations, own.migrations);
+	__sync_fetch_and_add(&state->remains.threads, 1);
+	if (task->pid == task->tgid)
+		state->main_thread_ended = 1;
+}
+
 /** As wait(2) gives it for the process: wait_task_zombie(), kernel/exit.c. */
 static __always_inline u32 exit_status_of(struct task_struct *task, bool process_ended)
 {

@@ -291,6 +291,7 @@ struct task_struct {
 };
 
 #define PF_EXITING 0x00000004 /* include/linux/sched.h */
+#define EXIT_ZOMBIE 0x00000020 /* likewise */
 #define PF_KTHREAD 0x00200000
 #define ESRCH 3
 #define TASK_UNINTERRUPTIBLE 0x0002

@@ -3,7 +3,8 @@
  * Tracepoint programs run with preemption off up to 6.18; in 7.x they can be preempted. The scratch memory is per CPU, so
  * programs turn preemption off themselves where the kernel lets them (6.10). What that cannot prevent is that a task is
  * scheduled away at the very end of a program: until it comes back, the kernel skips that program on that CPU. It counts
- * this (recursion_misses), and so do we; final records of tasks whose exit was skipped are sent when they are freed.
+ * this (recursion_misses), and so do we; final records of tasks whose exit was skipped are sent when they are freed, or
+ * by the next pass (ended_unseen() of sample.bpf.h).
  *
  * Programs on functions of programs can be preempted on every kernel that has preemption, and the kernel then skips nothing. But since
  * 6.13 the JIT compiler gives a program with 64 bytes of stack or more one stack per CPU (BPF_PRIV_STACK_MIN_SIZE,

@@ -2,9 +2,11 @@
 /*
  * The sampler: one pass over all tasks, a packed record for each that a due watch selects. There are two ways. This one, iter/task, works
  * everywhere: a read() returns as many records as fit, and the kernel runs the program again for a task whose record did
- * not. The other is in pass.bpf.c; it cannot judge, so the pass after a change of watches always goes this way.
+ * not. The other is in pass.bpf.h; the pass after a change of watches, which judges all processes, always goes this way.
  */
+#define WITH_TYPES /* it is run for every thread there is */
 #include "sample.bpf.h"
+#include "pass.bpf.h"
 
 #include <bpf/bpf_tracing.h>
 

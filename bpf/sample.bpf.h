@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * What both ways of taking a sample of all tasks have in common: sample.bpf.c (iter/task) and pass.bpf.c.
+ * What both ways of taking a sample of all tasks have in common: sample.bpf.c (iter/task) and pass.bpf.h.
  */
 #ifndef TASKMON_SAMPLE_BPF_H
 #define TASKMON_SAMPLE_BPF_H
@@ -87,7 +87,9 @@ static __always_inline struct process_state *judge_by_limits(struct workspace *s
  */
 static __always_inline bool ended_unseen(struct process_state *state, struct task_struct *leader)
 {
-	return leader->exit_state && state->threads_begun && leader->signal->nr_threads == 1;
+	/* in this order: of a main thread that exec replaces (EXIT_DEAD, de_thread()) the number of threads falls last */
+	return *(volatile int *)&leader->signal->nr_threads == 1 && leader->exit_state == EXIT_ZOMBIE && state->threads_begun &&
+	       !state->handed_over && !__sync_lock_test_and_set(&state->ended, 1);
 }
 
 /* The record of a process; its last one, and then for all that watch it, if it is found to have ended. */
@@ -99,8 +101,9 @@ static __always_inline void fill_either(struct task_record *record, struct threa
 		record->folds = watches & settings.windows;
 		return;
 	}
+	if (!state->main_thread_ended)
+		keep_remains(state, leader, bpf_ktime_get_boot_ns());
 	fill_process_end(record, walk, state, leader, watches, exit_status_of(leader, true));
-	state->ended = 1;
 	forget_charge(process_key(leader));
 	exit_heap(leader, true);
 }

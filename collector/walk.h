@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * One pass over all tasks, in the way that this kernel offers: a program that walks by itself (6.2 and later), or iter/task, which
- * costs up to twice as much; see bpf/pass.bpf.c. For tests, TASKMON_WALK=iter in the environment takes the second in any case.
+ * costs up to twice as much; see bpf/pass.bpf.h. For tests, TASKMON_WALK=iter in the environment takes the second in any case.
  */
 #ifndef TASKMON_WALK_H
 #define TASKMON_WALK_H

@@ -470,7 +470,7 @@ struct sample_request {
 	u64 prepare;   /* iter/task: emit nothing, but note stretches that are open; see stretch.bpf.h */
 };
 
-/* A pass by a program that walks by itself goes on in parts; see pass.bpf.c and collector/walk.c. */
+/* A pass by a program that walks by itself goes on in parts; see pass.bpf.h and collector/walk.c. */
 enum {
 	PASS_RECORDS = 512, /* of threads some 0.2 ms, of processes 0.5 */
 	PASS_PROCESSES = 1024,

@@ -1,20 +1,19 @@
-// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * The sampler's quick way. Where a program may look up tasks and give addresses a type (6.2), it goes through the lists of
  * processes and threads by itself, which costs half of what iter/task does (sample.bpf.c), and leaves the records in memory that
- * the collector has mapped. Such a program may sleep, and so must not use all maps that judging takes (LPM tries).
+ * the collector has mapped. Such a program may sleep, and so must not use all maps that judging takes (LPM tries). It is part of
+ * the object of sample.bpf.c, see typed.bpf.h.
  * (The task iterator that programs have since 6.7 begins with the first process each time.)
  *
  * The global functions here take and give numbers only: the verifier looks at each of them once and alone, whatever its callers
  * know, while it follows a static one anew from every state that a loop can be in. 7.x remembers so much more of each state
  * that this decides whether it is done in a moment.
  */
-#define WITH_TYPES /* it is run for every thread there is */
+#ifndef TASKMON_PASS_BPF_H
+#define TASKMON_PASS_BPF_H
+
 #include "sample.bpf.h"
-
-#include <bpf/bpf_tracing.h>
-
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 extern struct task_struct *bpf_task_from_pid(s32 pid) __ksym __weak;
 extern void bpf_task_release(struct task_struct *task) __ksym __weak;
@@ -391,3 +390,5 @@ int note_requests(void *context)
 	note_open_requests((struct charge_key){});
 	return 0;
 }
+
+#endif
