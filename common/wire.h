@@ -64,7 +64,6 @@ void wire_read_catalogue(const Taskmon__Welcome *welcome, struct wire_catalogue 
 /** Walks the rows of a message; all checks are made at the start. */
 struct rows_reader {
 	const Taskmon__Rows *rows;
-	const struct wire_catalogue *catalogue;
 	size_t next;
 	size_t column_count;
 	struct {
@@ -74,7 +73,7 @@ struct rows_reader {
 	} columns[METRIC_TOTAL];
 };
 
-/** -EPROTO if the message contradicts itself (column lengths, string indices, bitmaps). */
+/** -EPROTO if the message contradicts itself (column lengths, two columns of a metric, string indices, bitmaps). */
 int rows_reader_init(struct rows_reader *reader, const Taskmon__Rows *rows, const struct wire_catalogue *catalogue);
 
 /** The next row into `sample`; false at the end. */

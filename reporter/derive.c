@@ -229,6 +229,7 @@ void derive_tick_complete(struct derive *derive, uint64_t tick_ns)
 {
 	struct task *task = NULL, *next;
 
+	derive->last = NULL; /* the next snapshot begins with the first */
 	HASH_ITER(hh, derive->tasks, task, next) {
 		if (++task->missed > MISSED_TICKS) {
 			remove_task(derive, task);

@@ -335,7 +335,19 @@ void output_time(struct output *output, uint64_t wall_ns)
 
 void output_csv_text(struct output *output, const char *text)
 {
-	output_advance(output, str_csv(output_room(output, 2 * strlen(text) + 2), text));
+	size_t room = 2 * strlen(text) + 2;
+
+	if (room <= OUTPUT_ROOM_MAX) {
+		output_advance(output, str_csv(output_room(output, room), text));
+		return;
+	}
+	output_char(output, '"');
+	for (; *text; text++) {
+		if (*text == '"')
+			output_char(output, '"');
+		output_char(output, *text);
+	}
+	output_char(output, '"');
 }
 
 int output_line_end(struct output *output)
