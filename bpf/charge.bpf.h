@@ -38,8 +38,7 @@ static __always_inline struct process_state *hooked(struct task_struct *task)
 }
 
 /** Count something that `task`, the current one, has done. */
-static __always_inline void count_in(struct process_state *state, struct task_struct *task, enum hook_figure figure,
-				     u64 amount)
+static __always_inline void count_in(struct process_state *state, struct task_struct *task, enum hook_figure figure, u64 amount)
 {
 	struct thread_state *thread;
 
@@ -102,8 +101,7 @@ static long visit_request(void *map, u64 *key, struct request_start *start, stru
 
 	if (start->whole || start->time_ns < requests_doubted)
 		return 0;
-	if (search->of.tid && (start->process.tid != search->of.tid ||
-			       start->process.start_time_ns != search->of.start_time_ns))
+	if (search->of.tid && (start->process.tid != search->of.tid || start->process.start_time_ns != search->of.start_time_ns))
 		return 0;
 	charge = bpf_map_lookup_elem(&charges, &start->process);
 	if (charge)

@@ -16,66 +16,66 @@
 
 #define HAS_RUN_DELAY bpf_core_field_exists(struct sched_info, run_delay)
 
-#define ADD_IO(sum, from, READ)                                                          \
-	do {                                                                             \
-		if (bpf_core_field_exists(struct task_io_accounting, rchar)) {           \
-			(sum)->rchar += READ(from, ioac.rchar);                          \
-			(sum)->wchar += READ(from, ioac.wchar);                          \
-			(sum)->syscr += READ(from, ioac.syscr);                          \
-			(sum)->syscw += READ(from, ioac.syscw);                          \
-		}                                                                        \
-		if (bpf_core_field_exists(struct task_io_accounting, read_bytes)) {      \
-			(sum)->read_bytes += READ(from, ioac.read_bytes);                \
-			(sum)->write_bytes += READ(from, ioac.write_bytes);              \
+#define ADD_IO(sum, from, READ)                                                                 \
+	do {                                                                                    \
+		if (bpf_core_field_exists(struct task_io_accounting, rchar)) {                  \
+			(sum)->rchar += READ(from, ioac.rchar);                                 \
+			(sum)->wchar += READ(from, ioac.wchar);                                 \
+			(sum)->syscr += READ(from, ioac.syscr);                                 \
+			(sum)->syscw += READ(from, ioac.syscw);                                 \
+		}                                                                               \
+		if (bpf_core_field_exists(struct task_io_accounting, read_bytes)) {             \
+			(sum)->read_bytes += READ(from, ioac.read_bytes);                       \
+			(sum)->write_bytes += READ(from, ioac.write_bytes);                     \
 			(sum)->cancelled_write_bytes += READ(from, ioac.cancelled_write_bytes); \
-		}                                                                        \
+		}                                                                               \
 	} while (0)
 
 /* What the kernel keeps of a thread, dead or alive. */
-#define ADD_KEPT(sum, task, READ)                                                        \
-	do {                                                                             \
-		(sum)->utime += READ(task, utime);                                       \
-		(sum)->stime += READ(task, stime);                                       \
-		(sum)->kept_runtime += READ(task, se.sum_exec_runtime);                  \
-		(sum)->min_flt += READ(task, min_flt);                                   \
-		(sum)->maj_flt += READ(task, maj_flt);                                   \
-		(sum)->nvcsw += READ(task, nvcsw);                                       \
-		(sum)->nivcsw += READ(task, nivcsw);                                     \
-		ADD_IO(sum, task, READ);                                                 \
+#define ADD_KEPT(sum, task, READ)                                       \
+	do {                                                            \
+		(sum)->utime += READ(task, utime);                      \
+		(sum)->stime += READ(task, stime);                      \
+		(sum)->kept_runtime += READ(task, se.sum_exec_runtime); \
+		(sum)->min_flt += READ(task, min_flt);                  \
+		(sum)->maj_flt += READ(task, maj_flt);                  \
+		(sum)->nvcsw += READ(task, nvcsw);                      \
+		(sum)->nivcsw += READ(task, nivcsw);                    \
+		ADD_IO(sum, task, READ);                                \
 	} while (0)
 
 /* What goes with a thread and is kept by us: struct thread_remains. `runtime`: runtime_at(task, now). */
-#define ADD_OWN(sum, task, now, runtime, READ)                                           \
-	do {                                                                             \
-		u64 delay_ = HAS_RUN_DELAY ? READ(task, sched_info.run_delay) : 0;       \
-		/* the kernel adds a wait to run_delay when it is over */                \
+#define ADD_OWN(sum, task, now, runtime, READ)                                                        \
+	do {                                                                                          \
+		u64 delay_ = HAS_RUN_DELAY ? READ(task, sched_info.run_delay) : 0;                    \
+		/* the kernel adds a wait to run_delay when it is over */                             \
 		u64 wait_ = HAS_RUN_DELAY ? wait_so_far(READ(task, sched_info.last_queued), now) : 0; \
-		u64 busy_ = (runtime) + delay_ + wait_;                                  \
-                                                                                         \
-		(sum)->run_delay += delay_;                                              \
-		(sum)->off_cpu += minus(minus(now, READ(task, start_boottime)), busy_);  \
-		(sum)->migrations += READ(task, se.nr_migrations);                       \
+		u64 busy_ = (runtime) + delay_ + wait_;                                               \
+                                                                                                      \
+		(sum)->run_delay += delay_;                                                           \
+		(sum)->off_cpu += minus(minus(now, READ(task, start_boottime)), busy_);               \
+		(sum)->migrations += READ(task, se.nr_migrations);                                    \
 	} while (0)
 
 /*
  * Between the moment a thread starts to exit and the moment its remains are counted it is in neither sum: too little
  * for an instant, never too much, and counters that were sent do not go back.
  */
-#define ADD_THREAD(walk, task, is_leader, READ)                                              \
-	do {                                                                                 \
-		u64 runtime_ = runtime_at(task, (walk)->now, READ);                          \
-		ADD_KEPT(&(walk)->sum, task, READ);                                          \
-		(walk)->sum.on_cpu += runtime_;                                              \
-		if ((is_leader) ? !(walk)->skip_leader : !(READ(task, flags) & PF_EXITING))  \
-			ADD_OWN(&(walk)->sum, task, (walk)->now, runtime_, READ);            \
-		if (bpf_core_field_exists((task)->rss_stat))                                 \
-			(walk)->cached_pages += READ(task, rss_stat.count[MM_FILEPAGES]) +   \
-						READ(task, rss_stat.count[MM_ANONPAGES]) +   \
-						READ(task, rss_stat.count[MM_SHMEMPAGES]);   \
-		if (!(walk)->mm)                                                             \
-			(walk)->mm = READ(task, mm);                                         \
-		if (!(walk)->files)                                                          \
-			(walk)->files = READ(task, files);                                   \
+#define ADD_THREAD(walk, task, is_leader, READ)                                             \
+	do {                                                                                \
+		u64 runtime_ = runtime_at(task, (walk)->now, READ);                         \
+		ADD_KEPT(&(walk)->sum, task, READ);                                         \
+		(walk)->sum.on_cpu += runtime_;                                             \
+		if ((is_leader) ? !(walk)->skip_leader : !(READ(task, flags) & PF_EXITING)) \
+			ADD_OWN(&(walk)->sum, task, (walk)->now, runtime_, READ);           \
+		if (bpf_core_field_exists((task)->rss_stat))                                \
+			(walk)->cached_pages += READ(task, rss_stat.count[MM_FILEPAGES]) +  \
+						READ(task, rss_stat.count[MM_ANONPAGES]) +  \
+						READ(task, rss_stat.count[MM_SHMEMPAGES]);  \
+		if (!(walk)->mm)                                                            \
+			(walk)->mm = READ(task, mm);                                        \
+		if (!(walk)->files)                                                         \
+			(walk)->files = READ(task, files);                                  \
 	} while (0)
 
 struct thread_step {
@@ -106,8 +106,7 @@ static long add_thread(u32 index, struct thread_step *step)
 }
 
 /* What the threads that are gone have left. */
-static __always_inline void add_dead_threads(struct counters *sum, struct process_state *state,
-					     struct signal_struct *signal)
+static __always_inline void add_dead_threads(struct counters *sum, struct process_state *state, struct signal_struct *signal)
 {
 	sum->utime = signal->utime;
 	sum->stime = signal->stime;
@@ -145,8 +144,7 @@ static __always_inline bool sum_once(struct thread_walk *walk, struct process_st
 }
 
 /* Three attempts; not a loop, which 6.1 refuses around bpf_loop(). After that it may be too little for an instant. */
-static __always_inline void sum_threads(struct thread_walk *walk, struct process_state *state,
-					struct task_struct *leader)
+static __always_inline void sum_threads(struct thread_walk *walk, struct process_state *state, struct task_struct *leader)
 {
 	if (!sum_once(walk, state, leader) && !sum_once(walk, state, leader))
 		sum_once(walk, state, leader);
@@ -269,8 +267,7 @@ static __always_inline void fill_figures(struct task_record *record, u64 *own, s
 #define FIGURE_OF_HOOK(name, kind) FIGURE_##kind(name)
 #define FIGURE_GAUGE(name)
 #define FIGURE_COUNTER(name) SET(record, name, own[F_##name] + (charge ? charge->figure[F_##name] : 0));
-#define FIGURE_WINDOW(name) \
-	set_longest(record, M_##name, take(&own[F_##name]), charge ? take(&charge->figure[F_##name]) : 0);
+#define FIGURE_WINDOW(name) set_longest(record, M_##name, take(&own[F_##name]), charge ? take(&charge->figure[F_##name]) : 0);
 #define METRIC(name, kind, scope, unit, cost, help) FIGURE_OF_##cost(name, kind)
 #include "metrics.def"
 #undef METRIC
@@ -287,14 +284,13 @@ static __always_inline void fill_figures(struct task_record *record, u64 *own, s
 
 static __always_inline void include_open(struct task_record *record, const struct stretches *open)
 {
-	set_longest(record, M_task_switch_offcpu_time_max, record->value[M_task_switch_offcpu_time_max],
-		    open->off_cpu_ns);
+	set_longest(record, M_task_switch_offcpu_time_max, record->value[M_task_switch_offcpu_time_max], open->off_cpu_ns);
 	set_longest(record, M_task_io_wait_time_max, record->value[M_task_io_wait_time_max], open->io_wait_ns);
 	set_longest(record, M_task_run_delay_max, record->value[M_task_run_delay_max], open->run_delay_ns);
 }
 
-static __always_inline void fill_thread_figures(struct task_record *record, struct thread_state *state,
-						struct task_struct *task, u64 now)
+static __always_inline void fill_thread_figures(struct task_record *record, struct thread_state *state, struct task_struct *task,
+						u64 now)
 {
 	struct charge_key key = thread_key(task);
 	struct stretches open = {};
@@ -365,8 +361,8 @@ static __always_inline void settle_process(struct task_record *record, struct pr
 }
 
 /** A whole process: `leader` is its main thread. */
-static __always_inline void fill_process(struct task_record *record, struct thread_walk *walk,
-					 struct process_state *state, struct task_struct *leader, u64 watches)
+static __always_inline void fill_process(struct task_record *record, struct thread_walk *walk, struct process_state *state,
+					 struct task_struct *leader, u64 watches)
 {
 	u32 threads = leader->signal->nr_threads;
 
@@ -377,8 +373,7 @@ static __always_inline void fill_process(struct task_record *record, struct thre
 	fill_identity(record, leader, watches, walk->now);
 	record->facts[0] = state->facts.bits[0];
 	record->facts[1] = state->facts.bits[1];
-	record->present = (metric_free_bits & metric_counter_bits) | METRIC_BIT(M_task_state) |
-			  METRIC_BIT(M_task_thread_count);
+	record->present = (metric_free_bits & metric_counter_bits) | METRIC_BIT(M_task_state) | METRIC_BIT(M_task_thread_count);
 	set_counters(record, &walk->sum);
 	adjust_cputime(walk->sum.utime, walk->sum.stime, walk->sum.kept_runtime, &state->utime_ns, &state->stime_ns);
 	set_cputime(record, state->utime_ns, state->stime_ns);
@@ -450,8 +445,8 @@ static __always_inline struct thread_state *thread_state_of(struct task_struct *
  * One thread, at this instant. `state` may be NULL if no metric of cost HOOK is measured. What must never go back is seen to
  * by the collector (settle.h): a memory of it here would double the cost of a pass.
  */
-static __always_inline void fill_thread(struct task_record *record, struct thread_state *state,
-					struct task_struct *task, u64 watches, u64 now)
+static __always_inline void fill_thread(struct task_record *record, struct thread_state *state, struct task_struct *task,
+					u64 watches, u64 now)
 {
 	struct counters sum = {};
 

@@ -105,7 +105,7 @@ static __noinline __attribute__((unused)) void judge_heap(struct task_struct *le
 }
 
 struct ledger_copy {
-	u64 epoch; /* of the blocks that are copied */
+	u64 epoch;                 /* of the blocks that are copied */
 	struct process_heap *heap; /* theirs, whose sums grow; counted in a map, the verifier does not try to count along */
 };
 

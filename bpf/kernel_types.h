@@ -93,8 +93,8 @@ struct uprobes_state {
 struct mm_struct {
 	unsigned long total_vm;
 	unsigned long arg_start, arg_end;
-	struct percpu_counter rss_stat[4]; /* since 6.2 */
-	mm_flags_t flags;                  /* since 6.18 */
+	struct percpu_counter rss_stat[4];  /* since 6.2 */
+	mm_flags_t flags;                   /* since 6.18 */
 	struct uprobes_state uprobes_state; /* CONFIG_UPROBES */
 };
 
@@ -256,13 +256,13 @@ struct signal_struct {
 /* include/linux/sched.h */
 struct task_struct {
 	struct thread_info thread_info; /* CONFIG_THREAD_INFO_IN_TASK */
-	unsigned int __state; /* since 5.14 */
+	unsigned int __state;           /* since 5.14 */
 	unsigned int flags;
 	int on_cpu;
 	struct sched_entity se;
 	struct sched_info sched_info;
 	struct mm_struct *mm;
-	struct task_rss_stat rss_stat; /* up to 6.1 */
+	struct task_rss_stat rss_stat;      /* up to 6.1 */
 	struct task_exec_state *exec_state; /* 7.x */
 	int exit_state;
 	int exit_code;
@@ -290,7 +290,7 @@ struct task_struct {
 	struct bpf_local_storage *bpf_storage; /* of all its task storages; CONFIG_BPF_SYSCALL */
 };
 
-#define PF_EXITING 0x00000004 /* include/linux/sched.h */
+#define PF_EXITING 0x00000004  /* include/linux/sched.h */
 #define EXIT_ZOMBIE 0x00000020 /* likewise */
 #define PF_KTHREAD 0x00200000
 #define ESRCH 3

@@ -39,8 +39,8 @@ static __always_inline void emit(void *record, u64 size, u64 watches)
 		count_loss(watches, LOSS_RING_FULL);
 }
 
-static __always_inline void emit_event(u32 type, u32 flags, u64 watches, struct task_struct *task, u32 other_tid,
-				       const char *comm, const char *old_comm)
+static __always_inline void emit_event(u32 type, u32 flags, u64 watches, struct task_struct *task, u32 other_tid, const char *comm,
+				       const char *old_comm)
 {
 	struct task_event event = {
 		.type = type,
@@ -382,13 +382,11 @@ static __always_inline void handle_free(struct task_struct *task)
 	if (!space)
 		return;
 	record = &space->record;
-	if (settings.measured & METRIC_BIT(M_task_io_request_time_max) &&
-	    ((thread && !thread->ended) || (state && !state->ended)))
+	if (settings.measured & METRIC_BIT(M_task_io_request_time_max) && ((thread && !thread->ended) || (state && !state->ended)))
 		note_open_requests((struct charge_key){});
 	/* a main thread whose number went on to another thread by exec (exchange_tids(), fs/exec.c) has not ended for anyone */
 	if (thread && !thread->ended && thread->tid == (u32)task->pid) {
-		watches = with_sight_of(thread->watches & settings.used & settings.threads, task,
-					dumpable_by_itself(task));
+		watches = with_sight_of(thread->watches & settings.used & settings.threads, task, dumpable_by_itself(task));
 		fill_thread(record, thread, task, watches, now);
 		bpf_probe_read_kernel(record->process_comm, sizeof(record->process_comm), task->comm);
 		record->type = RECORD_END;

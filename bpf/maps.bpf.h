@@ -22,13 +22,13 @@ struct thread_remains {
 /* One per watched process, in its main thread's storage. Freed with that thread, or moved on by exec. */
 struct process_state {
 	struct term_set facts; /* terms of rules that hold for it; first, for kernel_facts_of() of the collector */
-	u64 watches;   /* the verdict */
-	u64 inherited; /* the part of it that came from the parent */
-	u32 generation; /* of the settings under which it was judged */
-	u32 dumpable;   /* as last seen: it cannot be read any more once the memory map is gone */
+	u64 watches;           /* the verdict */
+	u64 inherited;         /* the part of it that came from the parent */
+	u32 generation;        /* of the settings under which it was judged */
+	u32 dumpable;          /* as last seen: it cannot be read any more once the memory map is gone */
 	u32 main_thread_ended;
-	u32 ended;       /* the final record was sent */
-	u32 handed_over; /* by exec of another thread: the process goes on with that one's state */
+	u32 ended;         /* the final record was sent */
+	u32 handed_over;   /* by exec of another thread: the process goes on with that one's state */
 	u64 threads_begun; /* that lived when the watch began, or were created since */
 	char comm[TASK_COMM_BYTES];
 	struct term_set hands_down; /* terms that its children get of it */
@@ -51,7 +51,7 @@ struct thread_state {
 	u64 start_time_ns; /* exec gives the caller the main thread's */
 	u32 tid;           /* and its number */
 	u32 ended;         /* the final record was sent */
-	u64 watches; /* that get its records, as of the last time all were judged */
+	u64 watches;       /* that get its records, as of the last time all were judged */
 	u64 figure[FIGURE_TOTAL];
 	u64 off_since_ns; /* it is off its CPU since then; 0: it is not */
 	u32 io_wait;      /* and waits for I/O */
@@ -98,8 +98,8 @@ struct request_start {
 	u64 time_ns;
 	u64 watches;
 	struct charge_key process, thread; /* that submitted it */
-	u64 whole;  /* for a piece: of which bio; it has no other field */
-	u64 pieces; /* that are in flight beside what is left of the bio itself */
+	u64 whole;                         /* for a piece: of which bio; it has no other field */
+	u64 pieces;                        /* that are in flight beside what is left of the bio itself */
 };
 
 struct {
@@ -286,10 +286,10 @@ struct {
 #define PROBE_NO_SLOT (~0U)
 
 struct probe_call {
-	u64 sp;      /* at its entry: where its return address is */
-	u64 address; /* of the function */
+	u64 sp;            /* at its entry: where its return address is */
+	u64 address;       /* of the function */
 	u64 bytes, blocks; /* that the thread had added to the heap by then */
-	u32 slot;    /* PROBE_NO_SLOT: it has returned */
+	u32 slot;          /* PROBE_NO_SLOT: it has returned */
 	u32 pad;
 };
 
@@ -345,9 +345,9 @@ struct counters {
 struct thread_walk {
 	struct list_head *head, *next;
 	struct task_struct *leader;
-	struct mm_struct *mm;       /* of the first thread that still has one */
+	struct mm_struct *mm; /* of the first thread that still has one */
 	struct files_struct *files;
-	s64 cached_pages;           /* resident ones that threads have not added to `mm` yet (up to 6.1) */
+	s64 cached_pages; /* resident ones that threads have not added to `mm` yet (up to 6.1) */
 	u64 now;
 	bool skip_leader; /* its remains are counted already */
 	struct counters sum;
@@ -427,11 +427,11 @@ struct {
 
 /* A thread within a call of the family, and what it has allocated and freed. */
 struct heap_thread {
-	u64 epoch; /* of the heap that the call belongs to; 0: it is in no call */
-	u64 stack; /* the address of the return address of the outermost call */
-	u64 call;  /* enum heap_call */
-	u64 size;  /* that was asked for */
-	u64 out;   /* where posix_memalign puts the address */
+	u64 epoch;                 /* of the heap that the call belongs to; 0: it is in no call */
+	u64 stack;                 /* the address of the return address of the outermost call */
+	u64 call;                  /* enum heap_call */
+	u64 size;                  /* that was asked for */
+	u64 out;                   /* where posix_memalign puts the address */
 	u64 old_address, old_size; /* realloc: the block, taken out of the ledger; 0: it was in none */
 	s64 net_size, net_times;   /* allocated - freed by this thread since its first call */
 };

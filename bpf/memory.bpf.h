@@ -14,7 +14,7 @@
 
 #define FD_WORDS_MAX (1 << 24) /* fs.nr_open is at most 2^30 */
 
-const volatile u32 cpu_count __weak = 1;    /* possible CPUs; the collector sets both */
+const volatile u32 cpu_count __weak = 1; /* possible CPUs; the collector sets both */
 const volatile u32 page_size __weak = 4096;
 
 struct rss_walk {
@@ -43,14 +43,13 @@ static long add_rss_of_cpu(u32 cpu, struct rss_walk *walk)
 	return 0;
 }
 
-#define FIND_RSS(walk, mm, READ)                                                                    \
-	do {                                                                                        \
-		(walk)->pages = READ(mm, rss_stat[MM_FILEPAGES].count) +                            \
-				READ(mm, rss_stat[MM_ANONPAGES].count) +                            \
-				READ(mm, rss_stat[MM_SHMEMPAGES].count);                            \
-		(walk)->file = READ(mm, rss_stat[MM_FILEPAGES].counters);                           \
-		(walk)->anon = READ(mm, rss_stat[MM_ANONPAGES].counters);                           \
-		(walk)->shmem = READ(mm, rss_stat[MM_SHMEMPAGES].counters);                         \
+#define FIND_RSS(walk, mm, READ)                                                                                  \
+	do {                                                                                                      \
+		(walk)->pages = READ(mm, rss_stat[MM_FILEPAGES].count) + READ(mm, rss_stat[MM_ANONPAGES].count) + \
+				READ(mm, rss_stat[MM_SHMEMPAGES].count);                                          \
+		(walk)->file = READ(mm, rss_stat[MM_FILEPAGES].counters);                                         \
+		(walk)->anon = READ(mm, rss_stat[MM_ANONPAGES].counters);                                         \
+		(walk)->shmem = READ(mm, rss_stat[MM_SHMEMPAGES].counters);                                       \
 	} while (0)
 
 /**

@@ -19,7 +19,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define UDP_HEADER_BYTES 8
 #define MSG_PEEK 2
 #define MSG_ERRQUEUE 0x2000 /* what was sent comes back with an error or a time stamp */
-#define TCP_SYN_SENT 2 /* include/net/tcp_states.h */
+#define TCP_SYN_SENT 2      /* include/net/tcp_states.h */
 #define TCP_CLOSE 7
 #define TCP_LISTEN 10
 #define FDS_MAX (1 << 30)
@@ -162,8 +162,7 @@ static __always_inline void note_connection_of(struct sock *sk, struct task_stru
 
 	if (is_empty(&rules.connections) || (family != AF_INET && family != AF_INET6))
 		return;
-	note_connection(task->group_leader, sk->sk_protocol, sk->__sk_common.skc_num,
-			bpf_ntohs(sk->__sk_common.skc_dport));
+	note_connection(task->group_leader, sk->sk_protocol, sk->__sk_common.skc_num, bpf_ntohs(sk->__sk_common.skc_dport));
 }
 
 static __always_inline void transfer(struct sock *sk, int bytes, enum hook_figure figure)
@@ -195,12 +194,12 @@ int BPF_PROG(on_receive, struct sock *sk, int result, int flags)
 }
 
 /* Before 6.3, where those events are missing. */
-#define ON_SENDMSG(family)                                                                                        \
-	SEC("fexit/" #family "_sendmsg")                                                                          \
+#define ON_SENDMSG(family)                                                                                                 \
+	SEC("fexit/" #family "_sendmsg")                                                                                   \
 	int BPF_PROG(on_##family##_sendmsg, struct socket *socket, struct msghdr *message, unsigned long size, int result) \
-	{                                                                                                         \
-		transfer(socket->sk, result, F_task_net_tx_bytes);                                                \
-		return 0;                                                                                         \
+	{                                                                                                                  \
+		transfer(socket->sk, result, F_task_net_tx_bytes);                                                         \
+		return 0;                                                                                                  \
 	}
 /* sock_sendmsg() is inlined where it is called, what it calls is not: proto_ops.sendmsg of each family */
 ON_SENDMSG(inet)
@@ -226,8 +225,7 @@ int BPF_PROG(on_tcp_state, struct sock *sk, int old_state, int new_state)
 	struct task_struct *task;
 	struct process_state *state;
 
-	if (old_state != TCP_CLOSE || (new_state != TCP_SYN_SENT && new_state != TCP_LISTEN) ||
-	    sk->sk_protocol != IPPROTO_TCP)
+	if (old_state != TCP_CLOSE || (new_state != TCP_SYN_SENT && new_state != TCP_LISTEN) || sk->sk_protocol != IPPROTO_TCP)
 		return 0;
 	task = bpf_get_current_task_btf();
 	state = hooked(task);

@@ -39,10 +39,10 @@ static __always_inline struct task_record *next_record(void)
 }
 
 /* Nothing depends on it, so a kernel without the field need not be refused. */
-#define TOUCH(at, field)                                                                \
-	do {                                                                            \
-		if (bpf_core_field_exists((at)->field))                                 \
-			(void)*(const volatile typeof((at)->field) *)&(at)->field;      \
+#define TOUCH(at, field)                                                           \
+	do {                                                                       \
+		if (bpf_core_field_exists((at)->field))                            \
+			(void)*(const volatile typeof((at)->field) *)&(at)->field; \
 	} while (0)
 
 /*
@@ -241,8 +241,7 @@ static __always_inline void put_process(struct process_state *state, struct task
 }
 
 /* All that is to be known of a process whose verdict stands, if it is selected; `behind` a thread: only of those behind it. */
-static __always_inline void sample_selected(struct process_state *state, struct task_struct *leader,
-					    struct task_struct *behind)
+static __always_inline void sample_selected(struct process_state *state, struct task_struct *leader, struct task_struct *behind)
 {
 	struct thread_visit visit = { .head = (void *)leader->signal + bpf_core_field_offset(struct signal_struct, thread_head) };
 

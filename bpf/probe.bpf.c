@@ -142,8 +142,7 @@ static long drop_call(u32 i, struct call_search *search)
 	u32 open_calls = search->thread->open_calls;
 	struct probe_call *call = call_at(search->thread, open_calls - 1);
 
-	if (open_calls == 0 ||
-	    (call->slot != PROBE_NO_SLOT && call->sp >= search->sp && !(search->anew && call->sp == search->sp)))
+	if (open_calls == 0 || (call->slot != PROBE_NO_SLOT && call->sp >= search->sp && !(search->anew && call->sp == search->sp)))
 		return 1;
 	search->thread->open_calls = open_calls - 1;
 	return 0;
@@ -155,8 +154,8 @@ static __always_inline void drop_calls(struct call_search *search)
 }
 
 /* Returns how deep it is, 0 if its return will not be seen. */
-static __always_inline u32 begin_call(struct probe_thread *thread, struct task_struct *task,
-				      const struct user_regs *regs, u32 slot, const struct heap_state *heap)
+static __always_inline u32 begin_call(struct probe_thread *thread, struct task_struct *task, const struct user_regs *regs, u32 slot,
+				      const struct heap_state *heap)
 {
 	struct call_search search = { .thread = thread, .sp = regs->sp, .address = regs->ip, .slot = slot };
 	struct probe_call *call;
@@ -227,12 +226,11 @@ static __always_inline bool argument_at(const struct arguments *arguments, u32 p
 		*value = arguments->registers[place];
 		return true;
 	}
-	return bpf_probe_read_user(value, sizeof(*value),
-				   (void *)(arguments->sp + 8 * (1 + place - PROBE_REGISTERS))) == 0;
+	return bpf_probe_read_user(value, sizeof(*value), (void *)(arguments->sp + 8 * (1 + place - PROBE_REGISTERS))) == 0;
 }
 
-static __always_inline void read_arguments(struct probe_hit *hit, const struct probe_spec *spec,
-					   const struct arguments *arguments, struct probe_texts *texts)
+static __always_inline void read_arguments(struct probe_hit *hit, const struct probe_spec *spec, const struct arguments *arguments,
+					   struct probe_texts *texts)
 {
 	for (u32 i = 0; i < PROBE_ARGUMENTS_MAX; i++) {
 		const struct probe_argument *argument = &spec->arguments[i];

@@ -46,8 +46,7 @@ static __always_inline void remove_terms(struct term_set *from, const struct ter
 static __always_inline void add_name_facts(struct term_set *facts, const char *comm, struct task_struct *leader)
 {
 	struct name_key name = { .is_kernel_thread = !!(leader->flags & PF_KTHREAD) };
-	struct prefix_key prefix = { .length_bits = 8 * (1 + sizeof(prefix.comm)),
-				     .is_kernel_thread = name.is_kernel_thread };
+	struct prefix_key prefix = { .length_bits = 8 * (1 + sizeof(prefix.comm)), .is_kernel_thread = name.is_kernel_thread };
 
 	if (is_empty(&rules.names))
 		return;
@@ -134,8 +133,7 @@ static long visit_clause(u32 index, struct clause_walk *walk)
 	if (!clause)
 		return 1;
 	if ((walk->facts.bits[0] & clause->need.bits[0]) == clause->need.bits[0] &&
-	    (walk->facts.bits[1] & clause->need.bits[1]) == clause->need.bits[1] &&
-	    !any_of(&walk->facts, &clause->except)) {
+	    (walk->facts.bits[1] & clause->need.bits[1]) == clause->need.bits[1] && !any_of(&walk->facts, &clause->except)) {
 		walk->watches |= clause->watches;
 		add_terms(&walk->hands_down, &clause->hands_down);
 	}

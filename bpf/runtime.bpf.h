@@ -48,16 +48,16 @@ static __always_inline u64 lag_of(struct rq *rq, u64 started, u64 now)
 }
 
 /** sum_exec_runtime as an update at `now` would leave it. */
-#define runtime_at(task, now, READ)                                                                            \
-	({                                                                                                     \
-		u64 runtime__ = READ(task, se.sum_exec_runtime);                                               \
-                                                                                                               \
-		if (HAS_RUN_QUEUE && clock_distance && READ##_ON_CPU(task)) {                                    \
-			u64 started__ = READ(task, se.exec_start);                                             \
-                                                                                                               \
-			runtime__ += lag_of(BPF_CORE_READ(task, se.cfs_rq, rq), started__, now);               \
-		}                                                                                              \
-		runtime__;                                                                                     \
+#define runtime_at(task, now, READ)                                                              \
+	({                                                                                       \
+		u64 runtime__ = READ(task, se.sum_exec_runtime);                                 \
+                                                                                                 \
+		if (HAS_RUN_QUEUE && clock_distance && READ##_ON_CPU(task)) {                    \
+			u64 started__ = READ(task, se.exec_start);                               \
+                                                                                                 \
+			runtime__ += lag_of(BPF_CORE_READ(task, se.cfs_rq, rq), started__, now); \
+		}                                                                                \
+		runtime__;                                                                       \
 	})
 
 #endif

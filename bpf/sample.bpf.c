@@ -13,8 +13,8 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* False: there is no memory for what must be known of it. */
-static __always_inline bool sample_thread(struct task_record *record, struct process_state *state,
-					  struct task_struct *task, u64 watches)
+static __always_inline bool sample_thread(struct task_record *record, struct process_state *state, struct task_struct *task,
+					  u64 watches)
 {
 	struct thread_state *thread = NULL;
 
@@ -82,8 +82,7 @@ int sample_task(struct bpf_iter__task *context)
 		fill_either(&space->record, &space->walk, state, leader, watches);
 		bpf_seq_write(out, &space->record, sizeof(space->record));
 	}
-	if (watches & request.threads && !(task->flags & PF_EXITING) &&
-	    sample_thread(&space->record, state, task, watches))
+	if (watches & request.threads && !(task->flags & PF_EXITING) && sample_thread(&space->record, state, task, watches))
 		bpf_seq_write(out, &space->record, sizeof(space->record));
 	return 0;
 }

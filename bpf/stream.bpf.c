@@ -132,8 +132,7 @@ int BPF_PROG(stream_enter, struct pt_regs *regs, long number)
 		return 0;
 	compat = is_compat(task);
 	note_signal_return(number, compat);
-	WITHOUT_PREEMPTION(record_call(task, watches, number, compat ? SYSCALL_COMPAT : 0,
-				       compat ? (u32)regs->bx : regs->di));
+	WITHOUT_PREEMPTION(record_call(task, watches, number, compat ? SYSCALL_COMPAT : 0, compat ? (u32)regs->bx : regs->di));
 	return 0;
 }
 
@@ -147,7 +146,6 @@ int BPF_PROG(stream_leave, struct pt_regs *regs, long result)
 	if (!watches)
 		return 0;
 	number = number_left(regs->orig_ax);
-	WITHOUT_PREEMPTION(record_call(task, watches, number, SYSCALL_LEAVE | (is_compat(task) ? SYSCALL_COMPAT : 0),
-				       result));
+	WITHOUT_PREEMPTION(record_call(task, watches, number, SYSCALL_LEAVE | (is_compat(task) ? SYSCALL_COMPAT : 0), result));
 	return 0;
 }

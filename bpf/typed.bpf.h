@@ -19,8 +19,7 @@ extern void *bpf_rdonly_cast(const void *object, u32 btf_id) __ksym __weak;
 #define HAS_TYPES false
 #endif
 
-#define TYPED(type, address) \
-	((struct type *)bpf_rdonly_cast((void *)(address), bpf_core_type_id_kernel(struct type)))
+#define TYPED(type, address) ((struct type *)bpf_rdonly_cast((void *)(address), bpf_core_type_id_kernel(struct type)))
 
 /* Members of `type`, which every kernel has, at an address of which only the size is of interest. */
 #define S32_AT(address) (TYPED(refcount_struct, address)->refs.counter)

@@ -112,8 +112,7 @@ static __always_inline struct mm_struct *mm_of(struct task_struct *leader)
 /* 7.x keeps it with each task, up to its end. */
 static __always_inline bool dumpable_by_itself(struct task_struct *task)
 {
-	return bpf_core_field_exists(task->exec_state) &&
-	       BPF_CORE_READ(task, exec_state, dumpable) == TASK_DUMPABLE_OWNER;
+	return bpf_core_field_exists(task->exec_state) && BPF_CORE_READ(task, exec_state, dumpable) == TASK_DUMPABLE_OWNER;
 }
 
 static __always_inline void remember_dumpable(struct process_state *state, struct task_struct *leader)
@@ -214,8 +213,7 @@ static __always_inline void decide(struct verdict *verdict, struct task_struct *
 	judge_by_rules(&walk);
 	verdict->hands_down = walk.hands_down;
 	verdict->inherited &= settings.children;
-	verdict->watches = settings.all | verdict->inherited | watches_by_pid(leader->tgid, leader->start_boottime) |
-			   walk.watches;
+	verdict->watches = settings.all | verdict->inherited | watches_by_pid(leader->tgid, leader->start_boottime) | walk.watches;
 }
 
 /** A fact about a process has changed: judge it by what is known, and return its state. */

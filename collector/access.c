@@ -30,8 +30,7 @@ static bool is_member(int fd, gid_t primary, gid_t wanted)
 	if (member)
 		return true;
 	/* asked with no room, the kernel tells how much it needs */
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &size) == 0 || errno != ERANGE ||
-	    size > GROUPS_MAX * sizeof(gid_t))
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &size) == 0 || errno != ERANGE || size > GROUPS_MAX * sizeof(gid_t))
 		return false;
 	groups = malloc(size);
 	if (groups && getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) == 0)

@@ -11,9 +11,9 @@
 #define BUDGET_SLICE_NS 2000000 /* long enough that the pauses do not cost more wake-ups than work */
 
 struct budget {
-	double share;     /* of one CPU: above 0, at most 1 */
-	double owed_ns;   /* CPU time that was used and not paid for */
-	uint64_t now_ns;  /* as of the last call */
+	double share;    /* of one CPU: above 0, at most 1 */
+	double owed_ns;  /* CPU time that was used and not paid for */
+	uint64_t now_ns; /* as of the last call */
 	uint64_t used_ns;
 };
 

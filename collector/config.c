@@ -12,8 +12,7 @@ static int apply_socket(void *target, const cJSON *value, struct json_file *file
 	struct config *config = target;
 
 	(void)file;
-	if (!cJSON_IsString(value) || value->valuestring[0] != '/' ||
-	    strlen(value->valuestring) >= sizeof(config->socket))
+	if (!cJSON_IsString(value) || value->valuestring[0] != '/' || strlen(value->valuestring) >= sizeof(config->socket))
 		return -EINVAL;
 	strcpy(config->socket, value->valuestring);
 	return 0;

@@ -24,8 +24,8 @@ struct config {
 	bool others_denied;
 	size_t queue_bytes; /* per client */
 	unsigned int max_clients, max_clients_per_user;
-	size_t stream_bytes; /* for system calls, while somebody wants them */
-	double smaps_share; /* of one CPU, for reading smaps_rollup */
+	size_t stream_bytes;    /* for system calls, while somebody wants them */
+	double smaps_share;     /* of one CPU, for reading smaps_rollup */
 	uint64_t smaps_max_rss; /* bytes: larger processes are not read */
 	struct heap_limits heap;
 	char known_apps[PATH_MAX]; /* a file of rules; empty: the one that is installed, if it is */

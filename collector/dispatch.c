@@ -30,8 +30,8 @@ struct dispatch {
 	struct losses told;
 };
 
-struct dispatch *dispatch_new(struct kernel *kernel, struct watches *watches, struct cgroups *cgroups,
-			      struct smaps *smaps, struct probes *probes, struct streams *streams, struct heap *heap)
+struct dispatch *dispatch_new(struct kernel *kernel, struct watches *watches, struct cgroups *cgroups, struct smaps *smaps,
+			      struct probes *probes, struct streams *streams, struct heap *heap)
 {
 	struct dispatch *dispatch = calloc(1, sizeof(*dispatch));
 
@@ -150,8 +150,7 @@ static struct feed *add_feed(struct dispatch *dispatch, const struct feed_spec *
 	if (!grown)
 		return NULL;
 	dispatch->feeds = grown;
-	feed = feed_new(++dispatch->last_id, spec, dispatch->watches, dispatch->cgroups, dispatch->smaps,
-			dispatch->streams);
+	feed = feed_new(++dispatch->last_id, spec, dispatch->watches, dispatch->cgroups, dispatch->smaps, dispatch->streams);
 	if (!feed)
 		return NULL;
 	dispatch->feeds[dispatch->feed_count++] = feed;
@@ -170,8 +169,8 @@ static void remove_feed(struct dispatch *dispatch, struct feed *feed)
 }
 
 /* Each subscription holds one reference of the watch, each feed the wish for its level. */
-int dispatch_join(struct dispatch *dispatch, struct session *session, const struct watch_spec *watch,
-		  struct feed_spec *spec, struct feed **out)
+int dispatch_join(struct dispatch *dispatch, struct session *session, const struct watch_spec *watch, struct feed_spec *spec,
+		  struct feed **out)
 {
 	struct feed *feed;
 	int bit, err;

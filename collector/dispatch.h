@@ -15,8 +15,8 @@
 struct dispatch;
 struct heap;
 
-struct dispatch *dispatch_new(struct kernel *kernel, struct watches *watches, struct cgroups *cgroups,
-			      struct smaps *smaps, struct probes *probes, struct streams *streams, struct heap *heap);
+struct dispatch *dispatch_new(struct kernel *kernel, struct watches *watches, struct cgroups *cgroups, struct smaps *smaps,
+			      struct probes *probes, struct streams *streams, struct heap *heap);
 void dispatch_free(struct dispatch *dispatch);
 
 /**
@@ -25,8 +25,8 @@ void dispatch_free(struct dispatch *dispatch);
  * or all users together have too many watches, -EEXIST when it has this very one, or
  * what the kernel said.
  */
-int dispatch_join(struct dispatch *dispatch, struct session *session, const struct watch_spec *watch,
-		  struct feed_spec *spec, struct feed **feed);
+int dispatch_join(struct dispatch *dispatch, struct session *session, const struct watch_spec *watch, struct feed_spec *spec,
+		  struct feed **feed);
 void dispatch_leave(struct dispatch *dispatch, struct session *session, struct feed *feed);
 /** Attach the probes of a feed to a process, which it follows. Returns 0 or what failed first. */
 int dispatch_probe(struct dispatch *dispatch, struct feed *feed, u32 tgid);

@@ -35,8 +35,14 @@ static int print_hooks(const struct hooks *hooks, const char *not_quick, const c
 
 		if (table[i].instead_of && why)
 			continue; /* told of the event that it would stand in for */
-		printf("%-34s %s%s%s", table[i].event, spare ? "not needed: there is " : why ? "no: " : "yes",
-		       spare ? table[i].instead_of : why ? why : "", table[i].purpose ? ": " : "\n");
+		printf("%-34s %s%s%s", table[i].event,
+		       spare ? "not needed: there is " :
+		       why   ? "no: " :
+			       "yes",
+		       spare ? table[i].instead_of :
+		       why   ? why :
+			       "",
+		       table[i].purpose ? ": " : "\n");
 		if (table[i].purpose)
 			printf("%s\n", table[i].purpose);
 		err = why && table[i].purpose ? -ENOTSUP : err;
@@ -78,8 +84,7 @@ int doctor_run(void)
 	kernel_need(kernel, METRIC_ALL_BITS | NEED_SYSCALLS, true); /* really attach everything, once */
 	if (!kernel_metric_unavailable(kernel, M_task_heap_size))
 		heap_worker_try(kernel);
-	lacking = print_hooks(kernel_hooks(kernel), kernel_not_quick(kernel),
-			      kernel_metric_unavailable(kernel, M_task_heap_size));
+	lacking = print_hooks(kernel_hooks(kernel), kernel_not_quick(kernel), kernel_metric_unavailable(kernel, M_task_heap_size));
 	err = print_metrics(kernel);
 	err = lacking ? lacking : err;
 	privilege_print();

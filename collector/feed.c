@@ -34,8 +34,8 @@ struct feed {
 	size_t subscriber_count;
 
 	struct rows_builder *samples; /* of the tick that is being built */
-	uint64_t tick;        /* number of the last regular tick */
-	uint64_t tick_number; /* of the tick that is being built */
+	uint64_t tick;                /* number of the last regular tick */
+	uint64_t tick_number;         /* of the tick that is being built */
 	uint64_t tick_ns;
 	uint64_t due_ns;
 	bool in_tick;
@@ -162,8 +162,7 @@ struct session *feed_subscriber(const struct feed *feed, size_t index)
 }
 
 /* Encode once, send to one or all. Those for whom there is no memory are told of a loss. */
-static void send_frame(struct feed *feed, const Taskmon__Frame *message, enum session_load load, size_t rows,
-		       struct session *only)
+static void send_frame(struct feed *feed, const Taskmon__Frame *message, enum session_load load, size_t rows, struct session *only)
 {
 	struct frame *frame = frame_encode(message);
 
@@ -231,8 +230,7 @@ static void send_full_samples(struct feed *feed)
 }
 
 /* With what the kernel side does not know: `record`, or a copy of it in `whole`. */
-static const struct task_record *complete(const struct feed *feed, const struct task_record *record,
-					  struct task_record *whole)
+static const struct task_record *complete(const struct feed *feed, const struct task_record *record, struct task_record *whole)
 {
 	if (!feed->windows && !feed->smaps)
 		return record;
@@ -333,8 +331,7 @@ static void send_hits(struct feed *feed)
 	hits_reset(feed->hits);
 }
 
-void feed_add_hit(struct feed *feed, const struct probe_hit *hit, size_t size, u32 number,
-		  const struct declaration *declaration)
+void feed_add_hit(struct feed *feed, const struct probe_hit *hit, size_t size, u32 number, const struct declaration *declaration)
 {
 	if (hits_add(feed->hits, hit, size, number, declaration) != -ENOSPC)
 		return;

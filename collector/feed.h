@@ -81,8 +81,7 @@ void feed_finish_tick(struct feed *feed);
 /** Between ticks: changes and final records. They leave with feed_flush(), events before final rows. */
 void feed_add_event(struct feed *feed, const struct task_event *event);
 /** A call or return of its probe `number`. */
-void feed_add_hit(struct feed *feed, const struct probe_hit *hit, size_t size, u32 number,
-		  const struct declaration *declaration);
+void feed_add_hit(struct feed *feed, const struct probe_hit *hit, size_t size, u32 number, const struct declaration *declaration);
 void feed_add_end(struct feed *feed, const struct task_record *record);
 void feed_flush(struct feed *feed);
 

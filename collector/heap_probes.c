@@ -21,9 +21,9 @@
 #define SUBSYSTEM "heap"
 
 enum {
-	FILES_MAX = 1024,   /* of one process that are looked at */
-	PROBED_MAX = 32,    /* of these with functions of the family */
-	KNOWN_MAX = 256,    /* files whose functions are remembered */
+	FILES_MAX = 1024, /* of one process that are looked at */
+	PROBED_MAX = 32,  /* of these with functions of the family */
+	KNOWN_MAX = 256,  /* files whose functions are remembered */
 };
 
 /* What reading the files of a process may take; a web browser with all its symbols stays below. */

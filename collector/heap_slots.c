@@ -20,12 +20,12 @@ enum {
 };
 
 struct heap_slots {
-	size_t blocks; /* of one process */
-	u32 *shares;   /* per slot: some may be in the shared ledger */
+	size_t blocks;             /* of one process */
+	u32 *shares;               /* per slot: some may be in the shared ledger */
 	int heaps, ledgers, spare; /* maps */
 	bool keep_ready;
-	size_t ready;         /* in `spare` */
-	int fds[HEAP_SLOTS];  /* of the ledgers; -1: there is none */
+	size_t ready;        /* in `spare` */
+	int fds[HEAP_SLOTS]; /* of the ledgers; -1: there is none */
 	u64 keys[BATCH];
 	struct heap_block values[BATCH];
 };

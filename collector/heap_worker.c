@@ -34,10 +34,10 @@ struct probed {
 	u32 slot, uid;
 	int pidfd; /* readable when it has ended */
 	struct heap_probes *probes;
-	u64 watches;    /* that wanted it first */
-	u64 next_ns;    /* not before that are its files looked at again; 0: they never were */
-	bool mapped;    /* others may be mapped since */
-	bool found;     /* it was there when it came to be wanted: nobody expects to know what it did before */
+	u64 watches; /* that wanted it first */
+	u64 next_ns; /* not before that are its files looked at again; 0: they never were */
+	bool mapped; /* others may be mapped since */
+	bool found;  /* it was there when it came to be wanted: nobody expects to know what it did before */
 };
 LIST_HEAD(probed_list, probed);
 

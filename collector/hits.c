@@ -101,8 +101,7 @@ static bool is_full(const struct hits *hits)
 	       CELLS - hits->message.n_texts < DECLARED_MAX || TEXT_BYTES - hits->text_bytes < DECLARED_TEXTS_BYTES;
 }
 
-int hits_add(struct hits *hits, const struct probe_hit *hit, size_t size, u32 probe,
-	     const struct declaration *declaration)
+int hits_add(struct hits *hits, const struct probe_hit *hit, size_t size, u32 probe, const struct declaration *declaration)
 {
 	Taskmon__ProbeHits *message = &hits->message;
 	size_t row = message->count;

@@ -21,8 +21,7 @@ void hits_free(struct hits *hits);
  * Add one of probe number `probe`, whose arguments are these. -ENOSPC: it is full, send it first; -EINVAL: it is no
  * such record.
  */
-int hits_add(struct hits *hits, const struct probe_hit *hit, size_t size, u32 probe,
-	     const struct declaration *declaration);
+int hits_add(struct hits *hits, const struct probe_hit *hit, size_t size, u32 probe, const struct declaration *declaration);
 size_t hits_count(const struct hits *hits);
 void hits_reset(struct hits *hits);
 

@@ -111,8 +111,7 @@ struct hooks *hooks_new(void)
 	struct btf *btf = btf__load_vmlinux_btf();
 
 	if (!btf)
-		log_error(SUBSYSTEM, "no BTF of the running kernel (%s): it needs CONFIG_DEBUG_INFO_BTF",
-			  strerror(errno));
+		log_error(SUBSYSTEM, "no BTF of the running kernel (%s): it needs CONFIG_DEBUG_INFO_BTF", strerror(errno));
 	if (!btf || !hooks) {
 		btf__free(btf);
 		free(hooks);
@@ -223,8 +222,7 @@ void hooks_choose(const struct hooks *hooks, struct taskmon_bpf *bpf, int one)
 {
 	for (size_t i = 0; i < HOOKS; i++)
 		bpf_program__set_autoload(program_of(bpf, i),
-					  one == HOOKS_LIFECYCLE ? is_lifecycle(i) && !hooks_reason(hooks, i) :
-								   i == (size_t)one);
+					  one == HOOKS_LIFECYCLE ? is_lifecycle(i) && !hooks_reason(hooks, i) : i == (size_t)one);
 }
 
 static void refuse(struct hooks *hooks, size_t i, const char *what, int err)
@@ -275,8 +273,7 @@ static int shared_map_fd(const struct hooks *hooks, const struct taskmon_bpf *ma
 	const struct bpf_map *map = bpf_object__find_map_by_name(main_object->obj, name);
 
 	for (size_t i = 0; i < OTHER_MAPS_MAX; i++)
-		if (hooks->other_maps[i].name && hooks->other_maps[i].fd >= 0 &&
-		    strcmp(hooks->other_maps[i].name, name) == 0)
+		if (hooks->other_maps[i].name && hooks->other_maps[i].fd >= 0 && strcmp(hooks->other_maps[i].name, name) == 0)
 			return hooks->other_maps[i].fd;
 	return map ? bpf_map__fd(map) : -ENOENT;
 }
@@ -335,8 +332,7 @@ static void attach(struct hooks *hooks, size_t i, struct taskmon_bpf *bpf)
 	struct attached *hook = &hooks->hooks[i];
 	struct bpf_program *program = program_of(bpf, i);
 
-	hook->link = is_cgroup_hook(i) ? bpf_program__attach_cgroup(program, hooks->cgroup_fd) :
-					 bpf_program__attach(program);
+	hook->link = is_cgroup_hook(i) ? bpf_program__attach_cgroup(program, hooks->cgroup_fd) : bpf_program__attach(program);
 	if (!hook->link) {
 		refuse(hooks, i, "cannot be attached", -errno);
 		return;

@@ -13,7 +13,7 @@
 #include <uv.h>
 
 enum {
-	INTAKE_FILES_MAX = 8, /* that may wait to be taken */
+	INTAKE_FILES_MAX = 8,           /* that may wait to be taken */
 	INTAKE_MESSAGE_FILES_MAX = 253, /* SCM_MAX_FD, include/net/scm.h */
 };
 
@@ -26,7 +26,8 @@ struct intake {
 	uv_poll_t poll;
 	int socket; /* a copy of its own; 0: it is not open */
 	intake_handler handler;
-	int fds[INTAKE_FILES_MAX + INTAKE_MESSAGE_FILES_MAX + 1]; /* the oldest first; there is room for a whole message, and for the socket */
+	int fds[INTAKE_FILES_MAX + INTAKE_MESSAGE_FILES_MAX +
+		1]; /* the oldest first; there is room for a whole message, and for the socket */
 	size_t fd_count;
 };
 

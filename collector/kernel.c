@@ -210,8 +210,8 @@ void kernel_find_connections(struct kernel *kernel)
 	bpf_link__destroy(link);
 }
 
-int kernel_sample(struct kernel *kernel, const struct sample_request *request, bool judge,
-		  kernel_sample_handler handler, void *context)
+int kernel_sample(struct kernel *kernel, const struct sample_request *request, bool judge, kernel_sample_handler handler,
+		  void *context)
 {
 	int err;
 

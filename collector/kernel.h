@@ -106,8 +106,8 @@ void kernel_find_connections(struct kernel *kernel);
  * One pass over all tasks; see walk.h. `judge`: processes that are not watched yet are judged too, which is needed once after
  * the watches have changed.
  */
-int kernel_sample(struct kernel *kernel, const struct sample_request *request, bool judge,
-		  kernel_sample_handler handler, void *context);
+int kernel_sample(struct kernel *kernel, const struct sample_request *request, bool judge, kernel_sample_handler handler,
+		  void *context);
 
 /** Readable when lifecycle records wait; kernel_drain() then hands them to the handler. */
 int kernel_event_fd(const struct kernel *kernel);

@@ -23,7 +23,7 @@
 #define SUBSYSTEM "kernel"
 
 enum {
-	RING_BYTES = 4 << 20,      /* 13 000 final records */
+	RING_BYTES = 4 << 20, /* 13 000 final records */
 	NS_PER_SECOND = 1000000000,
 };
 
@@ -152,7 +152,7 @@ static int load(struct kernel *kernel)
 	}
 	if (err) {
 		log_error(SUBSYSTEM, "the BPF programs were not accepted: %s%s", strerror(-err),
-			  err == -EPERM	     ? " (root or CAP_BPF and CAP_PERFMON are needed)" :
+			  err == -EPERM       ? " (root or CAP_BPF and CAP_PERFMON are needed)" :
 			  kernel_is_too_old() ? ": Linux 6.1 or later is needed" :
 						" (-v tells more)");
 		return err;

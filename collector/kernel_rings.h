@@ -13,9 +13,9 @@
 struct ring_buffer;
 
 struct kernel_rings {
-	int event_fd; /* epoll of the rings, mapped or not */
-	int first;    /* a map of the programs */
-	int more;     /* a ring of our own; -1: none */
+	int event_fd;               /* epoll of the rings, mapped or not */
+	int first;                  /* a map of the programs */
+	int more;                   /* a ring of our own; -1: none */
 	struct ring_buffer *mapped; /* NULL: they are not */
 	kernel_event_handler handler;
 	void *context;

@@ -139,11 +139,10 @@ static int serve(struct collector *collector, int notify_fd)
 {
 	int err;
 
-	collector->requests =
-		(struct requests){ collector->kernel, collector->dispatch, &collector->sampler, &collector->rules,
-				   collector->watches, collector->probes, collector->heap };
-	err = sampler_start(&collector->sampler, &collector->loop, collector->kernel, collector->watches,
-			    collector->dispatch, collector->streams);
+	collector->requests = (struct requests){ collector->kernel,  collector->dispatch, &collector->sampler, &collector->rules,
+						 collector->watches, collector->probes,   collector->heap };
+	err = sampler_start(&collector->sampler, &collector->loop, collector->kernel, collector->watches, collector->dispatch,
+			    collector->streams);
 	if (!err)
 		err = heap_start(collector->heap, &collector->loop);
 	if (!err)
@@ -199,9 +198,9 @@ static int configure(struct collector *collector, const struct options *options)
 	char error[512];
 
 	config_defaults(config);
-	collector->config_path = options->config		       ? options->config :
+	collector->config_path = options->config                        ? options->config :
 				 access(CONFIG_DEFAULT_PATH, F_OK) == 0 ? CONFIG_DEFAULT_PATH :
-									 NULL;
+									  NULL;
 	if (collector->config_path && config_read(config, collector->config_path, error, sizeof(error))) {
 		log_error(NULL, "%s", error);
 		return -EINVAL;

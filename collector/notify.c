@@ -24,8 +24,7 @@ int notify_open(void)
 	if (path[0] == '@')
 		address.sun_path[0] = '\0'; /* the abstract name space */
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && connect(fd, (struct sockaddr *)&address,
-			       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length))) {
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length))) {
 		close(fd);
 		fd = -1;
 	}

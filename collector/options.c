@@ -16,10 +16,9 @@ int options_parse(struct options *options, int argc, const char **argv)
 	const struct poptOption table[] = {
 		{ "config", 'c', POPT_ARG_STRING, &options->config, 0,
 		  "read settings from FILE (default: " CONFIG_DEFAULT_PATH " if it exists)", "FILE" },
-		{ "socket", 's', POPT_ARG_STRING, &options->socket, 0,
-		  "serve clients on PATH (default: " CONFIG_DEFAULT_SOCKET ")", "PATH" },
-		{ "verbose", 'v', POPT_ARG_NONE, NULL, OPTION_VERBOSE, "say more about clients and what they ask for",
-		  NULL },
+		{ "socket", 's', POPT_ARG_STRING, &options->socket, 0, "serve clients on PATH (default: " CONFIG_DEFAULT_SOCKET ")",
+		  "PATH" },
+		{ "verbose", 'v', POPT_ARG_NONE, NULL, OPTION_VERBOSE, "say more about clients and what they ask for", NULL },
 		{ "doctor", '\0', POPT_ARG_NONE, NULL, OPTION_DOCTOR,
 		  "print each hook, metric and privilege with available or why not, and end", NULL },
 		{ "version", '\0', POPT_ARG_NONE, NULL, OPTION_VERSION, "print the version and end", NULL },
@@ -30,7 +29,7 @@ int options_parse(struct options *options, int argc, const char **argv)
 	int code, err = 0;
 
 	poptSetOtherOptionHelp(context, "[OPTION...]\n"
-		"Collects what processes and threads do, with eBPF, for taskmon-report. Needs root.\n");
+					"Collects what processes and threads do, with eBPF, for taskmon-report. Needs root.\n");
 	while ((code = poptGetNextOpt(context)) > 0) {
 		switch (code) {
 		case OPTION_VERBOSE:
@@ -44,7 +43,8 @@ int options_parse(struct options *options, int argc, const char **argv)
 			break;
 		case OPTION_HELP:
 			poptPrintHelp(context, stdout, 0);
-			puts("\nSIGHUP reads the rules again. SIGTERM and SIGINT detach everything, remove the socket and end with status 0.\n"
+			puts("\nSIGHUP reads the rules again. SIGTERM and SIGINT detach everything, remove the socket and end with "
+			     "status 0.\n"
 			     "Exit status: 0 done; 1 failure; 2 usage.");
 			err = -ECANCELED;
 			break;

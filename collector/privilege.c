@@ -172,6 +172,7 @@ static int limit_resources(void)
  * that is not the collector any more, its manager hears of it, and the kernel logs it (SECCOMP, type=1326). Those that fail
  * are not logged, as two are made on purpose: by libbpf at each loading, and by the C library for each thread.
  */
+/* clang-format off */
 static const char *const allowed[] = {
 	/* events, files and memory, as libuv, libbpf and the C library use them */
 	"read", "pread64", "readv", "write", "writev", "close", "lseek", "epoll_wait", "epoll_pwait", "epoll_pwait2",
@@ -190,7 +191,9 @@ static const char *const allowed[] = {
 	/* the socket and its lock are removed at the end */
 	"unlink", "unlinkat",
 };
+/* clang-format on */
 
+/* clang-format off */
 static const char *const killing[] = {
 	"execve", "execveat", "fork", "vfork", "ptrace", "process_vm_writev", "pidfd_getfd", "init_module", "finit_module",
 	"delete_module", "kexec_load", "kexec_file_load", "mount", "umount2", "fsopen", "fsconfig", "fsmount", "fspick",
@@ -199,14 +202,21 @@ static const char *const killing[] = {
 	"iopl", "ioperm", "add_key", "request_key", "keyctl", "setuid", "setreuid", "setresuid", "setfsuid", "setgid",
 	"setregid", "setresgid", "setfsgid", "setgroups", "capset", "io_uring_setup", "userfaultfd",
 };
+/* clang-format on */
 
 /*
  * Calls that are allowed with some arguments only. Together with them CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH and root's own
  * rights are for reading: nothing can be opened to be written (/proc/PID/mem, /etc, devices). And no socket can be made or
  * connected, of whatever family: those of a service manager or D-Bus would start programs for us.
  */
-#define MASKED(argument, mask, value) { argument, SCMP_CMP_MASKED_EQ, mask, value }
-#define EQUAL(argument, value) { argument, SCMP_CMP_EQ, value, 0 }
+#define MASKED(argument, mask, value)                     \
+	{                                                 \
+		argument, SCMP_CMP_MASKED_EQ, mask, value \
+	}
+#define EQUAL(argument, value)                  \
+	{                                       \
+		argument, SCMP_CMP_EQ, value, 0 \
+	}
 #define FOR_READING (O_ACCMODE | O_CREAT | O_TRUNC)
 #define ANY_LOW 0xffffffffu /* the kernel looks at 32 bits only, so must we */
 
@@ -237,12 +247,14 @@ static const struct conditional {
 };
 
 /* What bpf(2) is needed for: nothing is pinned, no program or map of others can be had. */
+/* clang-format off */
 static const enum bpf_cmd bpf_commands[] = {
 	BPF_MAP_CREATE, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM, BPF_MAP_GET_NEXT_KEY,
 	BPF_MAP_LOOKUP_AND_DELETE_ELEM, BPF_MAP_LOOKUP_BATCH, BPF_MAP_LOOKUP_AND_DELETE_BATCH, BPF_MAP_UPDATE_BATCH,
 	BPF_MAP_DELETE_BATCH, BPF_MAP_FREEZE, BPF_PROG_LOAD, BPF_PROG_BIND_MAP, BPF_PROG_TEST_RUN, BPF_BTF_LOAD,
 	BPF_OBJ_GET_INFO_BY_FD, BPF_RAW_TRACEPOINT_OPEN, BPF_LINK_CREATE, BPF_LINK_UPDATE, BPF_LINK_DETACH, BPF_ITER_CREATE,
 };
+/* clang-format on */
 
 static int add_rule(scmp_filter_ctx filter, uint32_t action, const char *name, unsigned int count,
 		    const struct scmp_arg_cmp *arguments)

@@ -13,8 +13,7 @@
 #include "probe_hooks.h"
 
 _Static_assert((int)DECLARED_MAX == (int)PROBE_ARGUMENTS_MAX && (int)DECLARED_REGISTERS == (int)PROBE_REGISTERS &&
-		       (int)DECLARED_TEXTS_BYTES == (int)PROBE_TEXTS_BYTES &&
-		       (int)DECLARED_TEXT_MAX < (int)PROBE_TEXT_MAX,
+		       (int)DECLARED_TEXTS_BYTES == (int)PROBE_TEXTS_BYTES && (int)DECLARED_TEXT_MAX < (int)PROBE_TEXT_MAX,
 	       "what can be declared can be captured");
 
 struct slot {
@@ -47,9 +46,9 @@ enum { ASIDE_MAX = PROBES_PER_USER };
 
 struct user {
 	uid_t uid;
-	size_t count;  /* of probes */
-	size_t aside;  /* files that are still being read or closed */
-	u64 owed_ns;   /* for reading files, at this time: */
+	size_t count; /* of probes */
+	size_t aside; /* files that are still being read or closed */
+	u64 owed_ns;  /* for reading files, at this time: */
 	u64 as_of_ns;
 	UT_hash_handle hh;
 };
@@ -91,9 +90,8 @@ void probes_free(struct probes *probes)
 	if (!probes)
 		return;
 	HASH_ITER(hh, probes->targets, target, next)
-	drop_target(probes, target);
-	HASH_ITER(hh, probes->users, user, after)
-	{
+		drop_target(probes, target);
+	HASH_ITER(hh, probes->users, user, after) {
 		HASH_DEL(probes->users, user);
 		free(user);
 	}
@@ -118,8 +116,7 @@ static void forget_users(struct probes *probes, u64 now_ns)
 {
 	struct user *user, *next;
 
-	HASH_ITER(hh, probes->users, user, next)
-	{
+	HASH_ITER(hh, probes->users, user, next) {
 		pay(user, now_ns);
 		if (user->count || user->aside || user->owed_ns)
 			continue;
@@ -304,8 +301,7 @@ void probes_set_watches(struct probes *probes, u32 slot, u64 watches)
 		probes->slots[slot].spec.watches = watches;
 		probe_hooks_set(probes->hooks, slot, &probes->slots[slot].spec);
 	}
-	HASH_ITER(hh, probes->targets, target, next)
-	{
+	HASH_ITER(hh, probes->targets, target, next) {
 		if (target->key.slot != slot)
 			continue;
 		target->watches &= watches;
@@ -331,9 +327,9 @@ static int add_target(struct probes *probes, const struct target_key *key, u64 w
 		free(target);
 		return -ENOMEM;
 	}
-	err = probes->attached == PROBE_TARGETS_MAX ?
-		      -EMFILE :
-		      probe_hooks_attach(probes->hooks, key->slot, slot->fd, slot->offset, key->tgid, slot->has_texts, &target->link);
+	err = probes->attached == PROBE_TARGETS_MAX ? -EMFILE :
+						      probe_hooks_attach(probes->hooks, key->slot, slot->fd, slot->offset,
+									 key->tgid, slot->has_texts, &target->link);
 	probes->attached += !err;
 	if (err == -ESRCH)
 		drop_target(probes, target);
@@ -357,6 +353,6 @@ void probes_forget_process(struct probes *probes, u32 tgid)
 	struct target *target, *next;
 
 	HASH_ITER(hh, probes->targets, target, next)
-	if (target->key.tgid == tgid)
-		drop_target(probes, target);
+		if (target->key.tgid == tgid)
+			drop_target(probes, target);
 }

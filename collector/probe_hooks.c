@@ -85,8 +85,7 @@ static int load(struct probe_hooks *hooks, int way)
 		err = kernel_load_programs(hooks->kernel, program_names, PROGRAMS, way == AS_MULTI ? UPROBE_MULTI_TYPE : 0,
 					   hooks->ways[way].programs);
 	if (err)
-		log_warning(SUBSYSTEM, "the programs on functions were not accepted: %s (-v tells more)",
-			    strerror(-err));
+		log_warning(SUBSYSTEM, "the programs on functions were not accepted: %s (-v tells more)", strerror(-err));
 	else
 		hooks->ways[way].loaded = true;
 	return err;
@@ -136,8 +135,7 @@ static void destroy(struct probe_hooks *hooks, struct probe_link *link)
 		unload(hooks);
 }
 
-int probe_hooks_attach(struct probe_hooks *hooks, u32 slot, int fd, u64 offset, u32 tgid, bool has_texts,
-		       struct probe_link **out)
+int probe_hooks_attach(struct probe_hooks *hooks, u32 slot, int fd, u64 offset, u32 tgid, bool has_texts, struct probe_link **out)
 {
 	const struct probe_target target = { .tgid = tgid, .slot = slot };
 	struct probe_link *link = malloc(sizeof(*link));

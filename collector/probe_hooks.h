@@ -25,8 +25,7 @@ int probe_hooks_set(struct probe_hooks *hooks, u32 slot, const struct probe_spec
  * Attach to `offset` of the file that `fd` is open on, in process `tgid` only; the link lasts until it is detached,
  * over exec too. Returns 0, -ESRCH if there is no such process, or what the kernel said.
  */
-int probe_hooks_attach(struct probe_hooks *hooks, u32 slot, int fd, u64 offset, u32 tgid, bool has_texts,
-		       struct probe_link **link);
+int probe_hooks_attach(struct probe_hooks *hooks, u32 slot, int fd, u64 offset, u32 tgid, bool has_texts, struct probe_link **link);
 /** Nothing is recorded from now on; the kernel takes its time to detach it, which is not waited for. */
 void probe_hooks_detach(struct probe_hooks *hooks, struct probe_link *link);
 

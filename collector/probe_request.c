@@ -11,7 +11,8 @@
 
 enum { LABEL_BYTES = 128 };
 
-_Static_assert((int)LOOKUP_FOUND_MAX >= (int)FEED_PROBES_MAX && (int)LOOKUP_NAMES_MAX >= (int)PROBES_PER_SUBSCRIPTION, "a lookup is as large as what may be asked for");
+_Static_assert((int)LOOKUP_FOUND_MAX >= (int)FEED_PROBES_MAX && (int)LOOKUP_NAMES_MAX >= (int)PROBES_PER_SUBSCRIPTION,
+	       "a lookup is as large as what may be asked for");
 
 struct reading {
 	struct probes *probes;
@@ -33,8 +34,7 @@ static const char *label_of(const Taskmon__Probe *probe, char label[LABEL_BYTES]
 	return label;
 }
 
-static int refuse(const struct reading *reading, const Taskmon__Probe *probe, Taskmon__Error__Code code,
-		  const char *why)
+static int refuse(const struct reading *reading, const Taskmon__Probe *probe, Taskmon__Error__Code code, const char *why)
 {
 	char label[LABEL_BYTES];
 
@@ -49,16 +49,14 @@ static int take_files(struct reading *reading)
 
 	for (size_t i = 0; i < subscribe->n_probes; i++) {
 		if (subscribe->probes[i]->file >= INTAKE_FILES_MAX)
-			return refuse(reading, subscribe->probes[i], TASKMON__ERROR__CODE__LIMIT,
-				      "too many files (at most 8)");
+			return refuse(reading, subscribe->probes[i], TASKMON__ERROR__CODE__LIMIT, "too many files (at most 8)");
 		if (subscribe->probes[i]->file >= needed)
 			needed = subscribe->probes[i]->file + 1;
 	}
 	reading->fd_count = session_take_files(reading->session, reading->fds, needed);
-	return reading->fd_count == needed
-		       ? 0
-		       : refuse(reading, subscribe->probes[subscribe->n_probes - 1], TASKMON__ERROR__CODE__INVALID,
-				"its file did not come with the frame");
+	return reading->fd_count == needed ? 0 :
+					     refuse(reading, subscribe->probes[subscribe->n_probes - 1],
+						    TASKMON__ERROR__CODE__INVALID, "its file did not come with the frame");
 }
 
 static int take_slot(struct reading *reading, const struct lookup *file, size_t number, uint64_t offset, bool indirect,
@@ -74,21 +72,18 @@ static int take_slot(struct reading *reading, const struct lookup *file, size_t 
 		return refuse(reading, probe, TASKMON__ERROR__CODE__INVALID,
 			      "the symbol is not a function but chooses one when the program starts (an IFUNC)");
 	if (spec->probe_count == FEED_PROBES_MAX)
-		return refuse(reading, probe, TASKMON__ERROR__CODE__LIMIT,
-			      "too many functions in one subscription (at most 16)");
+		return refuse(reading, probe, TASKMON__ERROR__CODE__LIMIT, "too many functions in one subscription (at most 16)");
 	err = probes_acquire(reading->probes, uid, file, offset, declaration, &slot);
 	if (err == -EDQUOT)
 		return refuse(reading, probe, TASKMON__ERROR__CODE__LIMIT, "too many probes of one user (at most 32)");
 	if (err == -ENOSPC)
-		return refuse(reading, probe, TASKMON__ERROR__CODE__LIMIT,
-			      "all probes are in use by other subscriptions");
+		return refuse(reading, probe, TASKMON__ERROR__CODE__LIMIT, "all probes are in use by other subscriptions");
 	if (err)
 		return refuse(reading, probe, TASKMON__ERROR__CODE__INTERNAL, strerror(-err));
 	for (size_t i = 0; i < spec->probe_count; i++) {
 		if (spec->probes[i].slot == slot) {
 			probes_release(reading->probes, uid, slot);
-			return refuse(reading, probe, TASKMON__ERROR__CODE__INVALID,
-				      "the same function is probed twice");
+			return refuse(reading, probe, TASKMON__ERROR__CODE__INVALID, "the same function is probed twice");
 		}
 	}
 	spec->probes[spec->probe_count++] = (struct feed_probe){ slot, (u32)number };
@@ -202,9 +197,8 @@ int probe_request_read(struct probes *probes, struct session *session, const Tas
 		return refuse(&reading, subscribe->probes[0], TASKMON__ERROR__CODE__LIMIT,
 			      "too many probes in one subscription (at most 16)");
 	if (watch->pid_count == 0 || watch->rule_count || watch->name_count)
-		return refuse(
-			&reading, subscribe->probes[0], TASKMON__ERROR__CODE__INVALID,
-			"functions are probed only in processes that are named by their number, and their children");
+		return refuse(&reading, subscribe->probes[0], TASKMON__ERROR__CODE__INVALID,
+			      "functions are probed only in processes that are named by their number, and their children");
 	err = take_files(&reading);
 	for (; !err && read < reading.fd_count; read++)
 		err = read_file(&reading, read);

@@ -56,9 +56,9 @@ static bool is_of_any_group(csh capstone, const cs_insn *instruction)
 /* Any part of a register that holds an argument, or the stack pointer. */
 static bool is_needed(csh capstone, uint16_t reg)
 {
-	static const char *const names[] = { "rdi", "edi", "di",  "dil", "rsi", "esi", "si",  "sil",  "rdx", "edx", "dx",  "dl",  "dh",
-					     "rcx", "ecx", "cx",  "cl",  "ch",  "r8",  "r8d", "r8w",  "r8b", "r9",  "r9d", "r9w", "r9b",
-					     "rsp", "esp", "sp",  "spl", "rip" };
+	static const char *const names[] = { "rdi", "edi", "di",  "dil", "rsi", "esi", "si", "sil", "rdx", "edx", "dx",
+					     "dl",  "dh",  "rcx", "ecx", "cx",  "cl",  "ch", "r8",  "r8d", "r8w", "r8b",
+					     "r9",  "r9d", "r9w", "r9b", "rsp", "esp", "sp", "spl", "rip" };
 	const char *name = cs_reg_name(capstone, reg);
 
 	for (size_t i = 0; name && i < sizeof(names) / sizeof(names[0]); i++)
@@ -87,7 +87,8 @@ static bool can_be_passed(csh capstone, const cs_insn *instruction)
 static int64_t find_candidate(struct search *search)
 {
 	uint8_t code[STEPS_MAX * INSTRUCTION_BYTES + INSTRUCTION_BYTES];
-	size_t left = search->read(0, code, search->size < (int64_t)sizeof(code) ? (size_t)search->size : sizeof(code), search->context);
+	size_t left =
+		search->read(0, code, search->size < (int64_t)sizeof(code) ? (size_t)search->size : sizeof(code), search->context);
 	const uint8_t *at = code;
 	uint64_t address = 0;
 

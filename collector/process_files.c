@@ -132,8 +132,8 @@ int process_files_mapped(pid_t pid, process_file_handler handler, void *context)
 	root = root_of(pid);
 	while (!err && opened < OPENED_MAX && fgets(line, sizeof(line), maps)) {
 		name_at = 0;
-		if (sscanf(line, "%63s %7s %llx %31s %llu %n", range, permissions, &offset, device, &inode, &name_at) < 5 || !inode ||
-		    !name_at || line[name_at] != '/')
+		if (sscanf(line, "%63s %7s %llx %31s %llu %n", range, permissions, &offset, device, &inode, &name_at) < 5 ||
+		    !inode || !name_at || line[name_at] != '/')
 			continue;
 		if (inode != file.inode || strcmp(device, file.device) != 0) {
 			err = hand_over(&file, handler, context);

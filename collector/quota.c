@@ -21,8 +21,8 @@ struct quota_user {
 struct quota {
 	const struct config *config;
 	struct quota_user *users;
-	unsigned int connections;        /* in all */
-	unsigned int user_connections;   /* of those who do not see everything */
+	unsigned int connections;      /* in all */
+	unsigned int user_connections; /* of those who do not see everything */
 };
 
 struct quota *quota_new(const struct config *config)
@@ -113,8 +113,7 @@ int quota_enter(struct quota *quota, const struct client *client, uint64_t now_n
 		return -ENOMEM;
 	if (!is_unlimited(user) && user->connections >= quota->config->max_clients_per_user)
 		err = -EUSERS;
-	else if (quota->connections >= max ||
-		 (!client->sees_all && quota->user_connections >= max - max / RESERVED_SHARE))
+	else if (quota->connections >= max || (!client->sees_all && quota->user_connections >= max - max / RESERVED_SHARE))
 		err = -ENOSPC;
 	if (err) {
 		forget_if_idle(quota, user);

@@ -32,8 +32,8 @@ void refusal_log(const struct client *client, const char *text)
 	untold = 0;
 }
 
-void refusal_send(struct session *session, Taskmon__Error__Code code, uint32_t request, uint32_t process,
-		  const char *format, va_list arguments)
+void refusal_send(struct session *session, Taskmon__Error__Code code, uint32_t request, uint32_t process, const char *format,
+		  va_list arguments)
 {
 	Taskmon__Frame message = TASKMON__FRAME__INIT;
 	Taskmon__Error error = TASKMON__ERROR__INIT;

@@ -11,8 +11,8 @@
 #include "session.h"
 
 /** Send an Error; `request` and `process` are 0 where it is about none. */
-void refusal_send(struct session *session, Taskmon__Error__Code code, uint32_t request, uint32_t process,
-		  const char *format, va_list arguments);
+void refusal_send(struct session *session, Taskmon__Error__Code code, uint32_t request, uint32_t process, const char *format,
+		  va_list arguments);
 
 /** It is disconnected, and why: `text` may hold what the client sent. */
 void refusal_log(const struct client *client, const char *text);

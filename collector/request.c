@@ -80,8 +80,8 @@ static int serve_hello(struct requests *requests, struct session *session, const
 		return session_fail(session, TASKMON__ERROR__CODE__MALFORMED, "a second Hello");
 	if (message->hello->protocol != WIRE_PROTOCOL)
 		return session_fail(session, TASKMON__ERROR__CODE__VERSION,
-				    "protocol %u is not spoken here (this collector speaks %u)",
-				    message->hello->protocol, WIRE_PROTOCOL);
+				    "protocol %u is not spoken here (this collector speaks %u)", message->hello->protocol,
+				    WIRE_PROTOCOL);
 	if (session_client(session)->refused)
 		return session_fail(session, TASKMON__ERROR__CODE__DENIED,
 				    "this collector serves only root and members of its group");
@@ -143,7 +143,8 @@ static void refuse_process(struct session *session, uint32_t request, uint32_t p
 	if (err == -EACCES)
 		session_refuse_process(session, TASKMON__ERROR__CODE__DENIED, request, pid,
 				       "process %u is not yours to see (only root and members of the collector's group "
-				       "see the processes of others)", pid);
+				       "see the processes of others)",
+				       pid);
 	else if (err == -EINVAL)
 		session_refuse_process(session, TASKMON__ERROR__CODE__NO_SUCH_PROCESS, request, pid,
 				       "%u is a thread, not a process", pid);
@@ -177,8 +178,8 @@ static int read_selection(const struct requests *requests, struct session *sessi
 		return -EINVAL;
 	}
 	if (subscribe->n_start_times && subscribe->n_start_times != subscribe->n_pids) {
-		session_refuse(session, TASKMON__ERROR__CODE__INVALID, subscribe->request,
-			       "%zu start times for %zu processes", subscribe->n_start_times, subscribe->n_pids);
+		session_refuse(session, TASKMON__ERROR__CODE__INVALID, subscribe->request, "%zu start times for %zu processes",
+			       subscribe->n_start_times, subscribe->n_pids);
 		return -EINVAL;
 	}
 	for (size_t i = 0; i < subscribe->n_pids; i++) {
@@ -206,11 +207,9 @@ static int read_wishes(const struct requests *requests, struct session *session,
 		.syscalls = subscribe->syscalls && !kernel_syscalls_unavailable(requests->kernel),
 		.interval_ns = subscribe->interval_ns,
 	};
-	if (subscribe->interval_ns < INTERVAL_MIN_MS * 1000000ULL ||
-	    subscribe->interval_ns > INTERVAL_MAX_S * 1000000000ULL) {
+	if (subscribe->interval_ns < INTERVAL_MIN_MS * 1000000ULL || subscribe->interval_ns > INTERVAL_MAX_S * 1000000000ULL) {
 		session_refuse(session, TASKMON__ERROR__CODE__INVALID, subscribe->request,
-			       "an interval of %.3f s is out of range (0.1 to 3600 s)",
-			       (double)subscribe->interval_ns / 1e9);
+			       "an interval of %.3f s is out of range (0.1 to 3600 s)", (double)subscribe->interval_ns / 1e9);
 		return -EINVAL;
 	}
 	for (size_t i = 0; i < subscribe->n_metrics; i++) {
@@ -231,16 +230,16 @@ static void refuse_join(struct session *session, uint32_t request, int err)
 {
 	switch (err) {
 	case -ENOSPC:
-		session_refuse(session, TASKMON__ERROR__CODE__LIMIT, request,
-			       "all %d watches are in use by other subscriptions", WATCH_MAX);
+		session_refuse(session, TASKMON__ERROR__CODE__LIMIT, request, "all %d watches are in use by other subscriptions",
+			       WATCH_MAX);
 		break;
 	case -E2BIG:
 		session_refuse(session, TASKMON__ERROR__CODE__LIMIT, request,
 			       "the rules in use would have more than %d conditions or %d alternatives", TERMS_MAX, CLAUSES_MAX);
 		break;
 	case -EMFILE:
-		session_refuse(session, TASKMON__ERROR__CODE__LIMIT, request,
-			       "more than %d subscriptions on one connection", SUBSCRIPTIONS_PER_SESSION);
+		session_refuse(session, TASKMON__ERROR__CODE__LIMIT, request, "more than %d subscriptions on one connection",
+			       SUBSCRIPTIONS_PER_SESSION);
 		break;
 	case -EUSERS:
 		session_refuse(session, TASKMON__ERROR__CODE__LIMIT, request, "more than %d subscriptions of one user",
@@ -255,8 +254,7 @@ static void refuse_join(struct session *session, uint32_t request, int err)
 			       "the same subscription exists already on this connection");
 		break;
 	default:
-		session_refuse(session, TASKMON__ERROR__CODE__INTERNAL, request, "the subscription failed: %s",
-			       strerror(-err));
+		session_refuse(session, TASKMON__ERROR__CODE__INTERNAL, request, "the subscription failed: %s", strerror(-err));
 	}
 }
 
@@ -328,8 +326,7 @@ static int serve_subscribe(struct requests *requests, struct session *session, c
 		heap_wait(requests->heap, session);
 	session_uncork(session);
 	if (err)
-		return session_fail(session, TASKMON__ERROR__CODE__INTERNAL, "the tasks could not be read: %s",
-				    strerror(-err));
+		return session_fail(session, TASKMON__ERROR__CODE__INTERNAL, "the tasks could not be read: %s", strerror(-err));
 	return 0;
 }
 
@@ -409,6 +406,5 @@ int request_serve(struct requests *requests, struct session *session, const Task
 			return session_fail(session, TASKMON__ERROR__CODE__MALFORMED, "the first frame must be a Hello");
 		return handlers[i].serve(requests, session, message);
 	}
-	return session_fail(session, TASKMON__ERROR__CODE__MALFORMED, "a client must not send frame %d",
-			    (int)message->body_case);
+	return session_fail(session, TASKMON__ERROR__CODE__MALFORMED, "a client must not send frame %d", (int)message->body_case);
 }

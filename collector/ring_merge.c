@@ -8,8 +8,8 @@ enum { GIVE_BACK_RECORDS = 4096 }; /* taken records make room for new ones this 
 struct cursor {
 	struct stream_ring *ring;
 	const struct syscall_record *records; /* of this ring */
-	u64 at, end; /* the next one to take, and up to where */
-	u64 next_ns; /* of that one */
+	u64 at, end;                          /* the next one to take, and up to where */
+	u64 next_ns;                          /* of that one */
 	u64 given_back;
 };
 

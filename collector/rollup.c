@@ -56,8 +56,7 @@ static void parse_line(const char *line, const char *end, struct rollup *rollup)
 	const char *colon = memchr(line, ':', (size_t)(end - line));
 
 	for (size_t i = 0; colon && i < ROLLUP_KEYS; i++)
-		if (strlen(keys[i].key) == (size_t)(colon - line) &&
-		    memcmp(keys[i].key, line, (size_t)(colon - line)) == 0 &&
+		if (strlen(keys[i].key) == (size_t)(colon - line) && memcmp(keys[i].key, line, (size_t)(colon - line)) == 0 &&
 		    parse_kb(colon + 1, end, &rollup->bytes[i]))
 			rollup->present |= 1U << i;
 }
@@ -194,6 +193,6 @@ const char *rollup_unavailable(void)
 
 	if (access("/proc/self/smaps_rollup", F_OK))
 		return "the kernel has no /proc/PID/smaps_rollup (CONFIG_PROC_PAGE_MONITOR)";
-	return read_at(AT_FDCWD, "/proc/self/smaps_rollup", text, sizeof(text)) < 0 ?
-		       "/proc/self/smaps_rollup cannot be read" : NULL;
+	return read_at(AT_FDCWD, "/proc/self/smaps_rollup", text, sizeof(text)) < 0 ? "/proc/self/smaps_rollup cannot be read" :
+										      NULL;
 }

@@ -45,7 +45,8 @@ static int read_entry(struct rules *rules, const cJSON *entry, struct json_file 
 	int err;
 
 	if (!valid_rule_name(entry->string))
-		return json_file_refuse(file, entry, "rule \"%.80s\": expected a name of at most %d bytes without spaces, commas and quotes",
+		return json_file_refuse(file, entry,
+					"rule \"%.80s\": expected a name of at most %d bytes without spaces, commas and quotes",
 					entry->string, RULE_NAME_MAX);
 	rule = rule_new(entry->string);
 	if (!rule)
@@ -110,7 +111,8 @@ int rules_load(struct rules *rules, const char *known_apps, const char *config, 
 	if (!err && config)
 		err = rules_read(&fresh, config, error, error_size);
 	if (!err && fresh.count > RULES_MAX) {
-		snprintf(error, error_size, "%s: there are more than %d rules with those of this file", config ? config : known_apps, RULES_MAX);
+		snprintf(error, error_size, "%s: there are more than %d rules with those of this file",
+			 config ? config : known_apps, RULES_MAX);
 		err = -EINVAL;
 	}
 	if (err) {

@@ -20,7 +20,7 @@ enum term_kind { TERM_NAME, TERM_KERNEL_THREAD, TERM_ARGV, TERM_USER, TERM_CONNE
 /** One condition on a process. TERM_DESCENT: a process that the same rule selects has started it; rules that follow children imply it. */
 struct term {
 	enum term_kind kind;
-	char *text;   /* canonical, for people too; terms with the same text are the same */
+	char *text; /* canonical, for people too; terms with the same text are the same */
 	char **words; /* TERM_NAME, TERM_KERNEL_THREAD: names, a prefix ends in `*`; TERM_ARGV: tokens, or a star, a slash and a last part */
 	size_t word_count;
 	uint32_t user;

@@ -122,11 +122,11 @@ static int read_description(void *target, const cJSON *value, struct json_file *
 }
 
 #define CONDITION_EXPECTED "a condition: an object with at least one key"
-#define CONDITIONS                                   \
-	RULE_SINGLE_CONDITIONS,                      \
-	{ "any", read_any, "a list of conditions" }, \
-	{ "all", read_all, "a list of conditions" }, \
-	{ "except", read_except, "a condition of one key, or a list of such" }
+#define CONDITIONS                                                                                                        \
+	RULE_SINGLE_CONDITIONS, { "any", read_any, "a list of conditions" }, { "all", read_all, "a list of conditions" }, \
+	{                                                                                                                 \
+		"except", read_except, "a condition of one key, or a list of such"                                        \
+	}
 
 static const struct json_setting conditions[] = { CONDITIONS, { NULL, NULL, NULL } };
 
@@ -172,7 +172,8 @@ int rule_read(struct rule *rule, const cJSON *object, struct json_file *file)
 		return err;
 	for (size_t i = 0; i < dnf.count; i++)
 		if (!dnf.clauses[i].need)
-			return json_file_refuse(file, object, "rule \"%s\" selects nothing (expected a condition, not only exceptions)",
+			return json_file_refuse(file, object,
+						"rule \"%s\" selects nothing (expected a condition, not only exceptions)",
 						rule->name);
 	rule->clause_count = dnf.count;
 	memcpy(rule->clauses, dnf.clauses, dnf.count * sizeof(dnf.clauses[0]));

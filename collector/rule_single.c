@@ -200,8 +200,7 @@ static int find_limited_metric(const char *name, bool *is_rate)
 		*is_rate = true;
 		id = metric_find(name, length - 5);
 	}
-	if (id < 0 || metrics[id].cost != METRIC_FREE || id == M_task_state ||
-	    (*is_rate && metrics[id].kind != METRIC_COUNTER))
+	if (id < 0 || metrics[id].cost != METRIC_FREE || id == M_task_state || (*is_rate && metrics[id].kind != METRIC_COUNTER))
 		return -ENOENT;
 	return id;
 }

@@ -34,13 +34,14 @@ int rule_read_connection(void *reading, const cJSON *value, struct json_file *fi
 #define RULE_PROTOCOLS_EXPECTED "\"tcp\", \"udp\" or \"any\""
 
 /** Rows of a table of json_settings. */
-#define RULE_SINGLE_CONDITIONS                                                                          \
-	{ "comm", rule_read_comm, RULE_NAMES_EXPECTED },                                                \
-	{ "kernel_thread", rule_read_kernel_thread, RULE_NAMES_EXPECTED },                              \
-	{ "argv", rule_read_argv, RULE_TOKENS_EXPECTED },                                               \
-	{ "user", rule_read_user, "the name of an existing user, or a user id" },                       \
-	{ "limit", rule_read_limit, "{METRIC or METRIC_rate: {\"above\" or \"below\": NUMBER}}" },      \
-	{ "connection", rule_read_connection,                                                           \
-	  RULE_PROTOCOLS_EXPECTED ", or {\"protocol\": one of those, \"port\": 1 to 65535}" }
+#define RULE_SINGLE_CONDITIONS                                                                                              \
+	{ "comm", rule_read_comm, RULE_NAMES_EXPECTED }, { "kernel_thread", rule_read_kernel_thread, RULE_NAMES_EXPECTED }, \
+		{ "argv", rule_read_argv, RULE_TOKENS_EXPECTED },                                                           \
+		{ "user", rule_read_user, "the name of an existing user, or a user id" },                                   \
+		{ "limit", rule_read_limit, "{METRIC or METRIC_rate: {\"above\" or \"below\": NUMBER}}" },                  \
+	{                                                                                                                   \
+		"connection", rule_read_connection,                                                                         \
+			RULE_PROTOCOLS_EXPECTED ", or {\"protocol\": one of those, \"port\": 1 to 65535}"                   \
+	}
 
 #endif

@@ -9,8 +9,8 @@
 #define SUBSYSTEM "sampler"
 
 enum {
-	STREAM_MS = 10,       /* how long a system call waits for being fetched */
-	GATHER_MS = 20,       /* how late a lifecycle record may be: bounds the wake-ups under churn to 50 a second */
+	STREAM_MS = 10, /* how long a system call waits for being fetched */
+	GATHER_MS = 20, /* how late a lifecycle record may be: bounds the wake-ups under churn to 50 a second */
 	NS_PER_MS = 1000000,
 	TOGETHER_NS = NS_PER_MS, /* feeds due within this time share a pass */
 };

@@ -16,9 +16,9 @@ struct sampler {
 	struct watches *watches;
 	struct dispatch *dispatch;
 	struct streams *streams;
-	uv_timer_t stream;    /* the next look at the rings of system calls */
-	uv_timer_t tick;      /* the next due feed */
-	uv_timer_t gather;    /* the pause between the first record in the ring and taking them all */
+	uv_timer_t stream; /* the next look at the rings of system calls */
+	uv_timer_t tick;   /* the next due feed */
+	uv_timer_t gather; /* the pause between the first record in the ring and taking them all */
 	uv_poll_t ring;
 	u64 skipped; /* programs, as of the last pass that judged all tasks */
 };

@@ -44,8 +44,7 @@ static bool is_current(int fd, const char *path)
 {
 	struct stat ours, there;
 
-	return fstat(fd, &ours) == 0 && stat(path, &there) == 0 && ours.st_ino == there.st_ino &&
-	       ours.st_dev == there.st_dev;
+	return fstat(fd, &ours) == 0 && stat(path, &there) == 0 && ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
 }
 
 int server_lock(struct server *server, const struct config *config)
@@ -130,8 +129,7 @@ static void on_session_closed(struct session *session, void *context)
 	for (unsigned int i = 0; i < server->session_count; i++)
 		if (server->sessions[i] == session)
 			server->sessions[i] = server->sessions[--server->session_count];
-	log_debug(SUBSYSTEM, "client of uid %u, pid %d has gone", session_client(session)->uid,
-		  (int)session_client(session)->pid);
+	log_debug(SUBSYSTEM, "client of uid %u, pid %d has gone", session_client(session)->uid, (int)session_client(session)->pid);
 }
 
 static void on_session_forgotten(struct session *session, void *context)
@@ -141,7 +139,9 @@ static void on_session_forgotten(struct session *session, void *context)
 	quota_leave(server->quota, session_client(session), session_quota(session));
 }
 
-static const struct session_callbacks callbacks = { .frame = on_frame, .closed = on_session_closed, .forgotten = on_session_forgotten };
+static const struct session_callbacks callbacks = { .frame = on_frame,
+						    .closed = on_session_closed,
+						    .forgotten = on_session_forgotten };
 
 static int remember(struct server *server, struct session *session)
 {
@@ -196,8 +196,7 @@ static void on_connection(uv_stream_t *listener, int status)
 			session_close(session);
 		return;
 	}
-	log_debug(SUBSYSTEM, "client of uid %u, pid %d", session_client(session)->uid,
-		  (int)session_client(session)->pid);
+	log_debug(SUBSYSTEM, "client of uid %u, pid %d", session_client(session)->uid, (int)session_client(session)->pid);
 	admit(server, session);
 }
 

@@ -15,9 +15,9 @@
 
 enum {
 	HELLO_TIMEOUT_MS = 10000,
-	STALL_TIMEOUT_MS = 30000,  /* a client that reads nothing for so long is disconnected */
+	STALL_TIMEOUT_MS = 30000,   /* a client that reads nothing for so long is disconnected */
 	FAREWELL_TIMEOUT_MS = 2000, /* for the last Error to be read */
-	WRITE_FRAMES = 32,         /* handed to the kernel at once; these cannot be dropped any more */
+	WRITE_FRAMES = 32,          /* handed to the kernel at once; these cannot be dropped any more */
 };
 
 struct session {
@@ -107,8 +107,7 @@ static void on_timeout(uv_timer_t *timer)
 	if (session->failing) {
 		session_close(session);
 	} else if (!session->greeted) {
-		session_fail(session, TASKMON__ERROR__CODE__TIMED_OUT, "no Hello within %d s",
-			     HELLO_TIMEOUT_MS / 1000);
+		session_fail(session, TASKMON__ERROR__CODE__TIMED_OUT, "no Hello within %d s", HELLO_TIMEOUT_MS / 1000);
 	} else if (unwritten > 0 && unwritten == session->written_before) {
 		refusal_log(&session->client, "it read nothing for 30 s");
 		session_close(session);
@@ -274,8 +273,7 @@ static void take(struct session *session, const uint8_t *bytes, size_t size)
 		session->untaken = untaken;
 		session->untaken_bytes = left;
 	} else if (err == -EMSGSIZE) {
-		session_fail(session, TASKMON__ERROR__CODE__MALFORMED, "a frame of more than %u bytes",
-			     WIRE_CLIENT_FRAME_MAX);
+		session_fail(session, TASKMON__ERROR__CODE__MALFORMED, "a frame of more than %u bytes", WIRE_CLIENT_FRAME_MAX);
 	} else if (err < 0 && err != -ECONNABORTED) {
 		session_fail(session, TASKMON__ERROR__CODE__MALFORMED, "not a frame of this protocol");
 	}

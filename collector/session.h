@@ -91,8 +91,7 @@ void session_refuse_process(struct session *session, Taskmon__Error__Code code, 
 			    const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /** Tell what went wrong and end the session when that has been sent. Always returns -ECONNABORTED. */
-int session_fail(struct session *session, Taskmon__Error__Code code, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+int session_fail(struct session *session, Taskmon__Error__Code code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /** End it now. */
 void session_close(struct session *session);

@@ -159,8 +159,10 @@ static struct sent *add(struct settler *settler, const struct task_record *recor
 	if (settler->used == settler->room && !rebuild(settler))
 		return NULL;
 	sent = &settler->list[settler->used];
-	*sent = (struct sent){ .start_time_ns = record->start_time_ns, .tid = record->tid,
-			       .utime_ns = record->shown_utime_ns, .stime_ns = record->shown_stime_ns };
+	*sent = (struct sent){ .start_time_ns = record->start_time_ns,
+			       .tid = record->tid,
+			       .utime_ns = record->shown_utime_ns,
+			       .stime_ns = record->shown_stime_ns };
 	enter(settler, settler->used++);
 	settler->living++;
 	return sent;

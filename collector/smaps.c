@@ -272,8 +272,7 @@ void smaps_fill(struct smaps *smaps, struct task_record *process)
 	if (entry && entry->read_ns) {
 		rollup_put(&entry->rollup, process);
 		/* it may have been read since the record was made */
-		process->value[M_task_smaps_age_ns] =
-			process->time_ns > entry->read_ns ? process->time_ns - entry->read_ns : 0;
+		process->value[M_task_smaps_age_ns] = process->time_ns > entry->read_ns ? process->time_ns - entry->read_ns : 0;
 		process->present |= METRIC_BIT(M_task_smaps_age_ns);
 	}
 	pthread_mutex_unlock(&smaps->lock);

@@ -15,7 +15,7 @@
 #include "ring_merge.h"
 
 enum {
-	SLOTS_MIN = 1024,      /* also of CPUs that are not online yet */
+	SLOTS_MIN = 1024, /* also of CPUs that are not online yet */
 	SLOTS_MAX = 1 << 24,
 };
 

@@ -45,7 +45,7 @@ struct terms {
 	struct named_clause clauses[CLAUSES_MAX], next[CLAUSES_MAX];
 	size_t clause_count, next_count;
 	unsigned int fresh;
-	bool has_found_argv; /* the kernel has a table of it */
+	bool has_found_argv;       /* the kernel has a table of it */
 	struct term_set named_for; /* what `names` was made for */
 	char names[RULES_TEXT_BYTES];
 };
@@ -126,7 +126,8 @@ static char *descent_text(const struct rule *rule)
 	for (size_t i = 0; i < rule->term_count; i++)
 		fprintf(stream, " %s;", rule->terms[i].text);
 	for (size_t i = 0; i < rule->clause_count; i++)
-		fprintf(stream, " %llx/%llx", (unsigned long long)rule->clauses[i].need, (unsigned long long)rule->clauses[i].except);
+		fprintf(stream, " %llx/%llx", (unsigned long long)rule->clauses[i].need,
+			(unsigned long long)rule->clauses[i].except);
 	if (fclose(stream) == 0)
 		return text;
 	free(text);
@@ -273,9 +274,8 @@ static void give_up_unwanted(struct terms *terms)
 static void collect_kinds(const struct terms *terms, struct rule_settings *settings)
 {
 	struct term_set *const sets[TERM_KINDS] = {
-		[TERM_NAME] = &settings->names,       [TERM_KERNEL_THREAD] = &settings->names,
-		[TERM_ARGV] = &settings->argv,        [TERM_USER] = &settings->users,
-		[TERM_CONNECTION] = &settings->connections, [TERM_LIMIT] = &settings->limits,
+		[TERM_NAME] = &settings->names,      [TERM_KERNEL_THREAD] = &settings->names,    [TERM_ARGV] = &settings->argv,
+		[TERM_USER] = &settings->users,      [TERM_CONNECTION] = &settings->connections, [TERM_LIMIT] = &settings->limits,
 		[TERM_DESCENT] = &settings->descent,
 	};
 

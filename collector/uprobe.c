@@ -65,8 +65,8 @@ int uprobe_attach(const struct uprobe *uprobe)
 
 	if (pmu_type() < 0)
 		return -EOPNOTSUPP;
-	event = uprobe_opener_open(uprobe->file_fd, uprobe->offset, (uint32_t)pmu_type(), uprobe->at_return ? 1ULL << return_bit() : 0,
-				   uprobe->tid);
+	event = uprobe_opener_open(uprobe->file_fd, uprobe->offset, (uint32_t)pmu_type(),
+				   uprobe->at_return ? 1ULL << return_bit() : 0, uprobe->tid);
 	if (event < 0)
 		return event;
 	link = bpf_link_create(uprobe->program_fd, event, BPF_PERF_EVENT, &options);
@@ -80,7 +80,8 @@ bool uprobe_has_multi(void)
 	struct utsname name;
 	int major = 0, minor = 0;
 
-	return uname(&name) == 0 && sscanf(name.release, "%d.%d", &major, &minor) == 2 && (major > 6 || (major == 6 && minor >= 12));
+	return uname(&name) == 0 && sscanf(name.release, "%d.%d", &major, &minor) == 2 &&
+	       (major > 6 || (major == 6 && minor >= 12));
 }
 
 int uprobe_attach_multi(const struct uprobe *common, const uint64_t *offsets, const uint64_t *cookies, size_t count)

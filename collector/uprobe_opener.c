@@ -49,7 +49,9 @@ static int receive_with(int socket, void *bytes, size_t size, int *fd)
 		char room[CMSG_SPACE(sizeof(int))];
 	} control;
 	struct iovec part = { bytes, size };
-	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control.room) };
+	struct msghdr message = {
+		.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control.room)
+	};
 	struct cmsghdr *header;
 	ssize_t got;
 
@@ -89,8 +91,9 @@ static int confine(uint32_t *uprobe_type)
 
 	if (type)
 		fclose(type);
-	if (!err && (cap_set_flag(caps, CAP_PERMITTED, 1, &needed, CAP_SET) || cap_set_flag(caps, CAP_EFFECTIVE, 1, &needed, CAP_SET) ||
-		     cap_reset_ambient() || cap_set_proc(caps) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)))
+	if (!err && (cap_set_flag(caps, CAP_PERMITTED, 1, &needed, CAP_SET) ||
+		     cap_set_flag(caps, CAP_EFFECTIVE, 1, &needed, CAP_SET) || cap_reset_ambient() || cap_set_proc(caps) ||
+		     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)))
 		err = -errno;
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]) && !err; i++)
 		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, seccomp_syscall_resolve_name(calls[i]), 0);

@@ -182,7 +182,8 @@ static ssize_t read_more(int fd, char *buffer)
 
 	do
 		size = read(fd, buffer, READ_BYTES);
-	while (size < 0 && (errno == EINTR || errno == EAGAIN)); /* EAGAIN: the kernel paused after a million tasks without a record */
+	while (size < 0 &&
+	       (errno == EINTR || errno == EAGAIN)); /* EAGAIN: the kernel paused after a million tasks without a record */
 	return size;
 }
 

@@ -24,10 +24,10 @@ struct watches {
 	 * every task has been judged anew, or a child could inherit a stranger's watch.
 	 */
 	u64 stale;
-	u64 limited; /* watches that select by limits */
-	u64 limits;  /* metrics that these are about */
+	u64 limited;              /* watches that select by limits */
+	u64 limits;               /* metrics that these are about */
 	unsigned int fresh_terms; /* kinds (bit per enum term_kind) of which processes that exist are not known yet */
-	u32 handed_down; /* the settled generation whose children have been found */
+	u32 handed_down;          /* the settled generation whose children have been found */
 	struct watch_wishes wishes;
 	struct rules *rules;
 	struct terms *terms;
@@ -201,11 +201,9 @@ static int update_maps(struct watches *watches, const struct watch_spec *changed
 	int err = 0;
 
 	for (size_t p = 0; p < changed->pid_count && !err; p++)
-		err = kernel_set_pid_watches(watches->kernel, &changed->pids[p],
-					     bits_of_pid(watches, &changed->pids[p]));
+		err = kernel_set_pid_watches(watches->kernel, &changed->pids[p], bits_of_pid(watches, &changed->pids[p]));
 	if (!changed->sees_all && !err)
-		err = kernel_set_owner_watches(watches->kernel, &changed->owner,
-					       bits_of_owner(watches, &changed->owner));
+		err = kernel_set_owner_watches(watches->kernel, &changed->owner, bits_of_owner(watches, &changed->owner));
 	return err;
 }
 
@@ -299,8 +297,7 @@ static int hand_down(struct watches *watches)
 	return err;
 }
 
-int watches_judge(struct watches *watches, const struct sample_request *request, kernel_sample_handler handler,
-		  void *context)
+int watches_judge(struct watches *watches, const struct sample_request *request, kernel_sample_handler handler, void *context)
 {
 	int err = hand_down(watches);
 

@@ -46,13 +46,13 @@ void watch_release(struct watches *watches, unsigned int watch);
 
 /** What is wanted of the watches in use: sets of watches, and all metrics. */
 struct watch_wishes {
-	u64 threads; /* want records of threads */
-	u64 hooked;  /* want metrics of cost HOOK */
-	u64 timed;   /* want METRICS_OF_SWITCHES */
-	u64 windows; /* want metrics of kind WINDOW */
+	u64 threads;  /* want records of threads */
+	u64 hooked;   /* want metrics of cost HOOK */
+	u64 timed;    /* want METRICS_OF_SWITCHES */
+	u64 windows;  /* want metrics of kind WINDOW */
 	u64 syscalls; /* want each system call */
-	u64 heaped;  /* want METRICS_OF_HEAP */
-	u64 metrics; /* and NEED_SYSCALLS */
+	u64 heaped;   /* want METRICS_OF_HEAP */
+	u64 metrics;  /* and NEED_SYSCALLS */
 };
 
 /** Attach what these need and tell the programs. */
@@ -73,7 +73,6 @@ const char *watches_rules_of(struct watches *watches, const struct task_record *
 bool watch_has_limits(const struct watches *watches, unsigned int watch);
 
 /** Let the kernel judge all tasks again; records of `request` go to the handler (NULL: no records). */
-int watches_judge(struct watches *watches, const struct sample_request *request, kernel_sample_handler handler,
-		  void *context);
+int watches_judge(struct watches *watches, const struct sample_request *request, kernel_sample_handler handler, void *context);
 
 #endif

@@ -36,9 +36,9 @@ struct call {
 	uint64_t time_ns; /* CLOCK_BOOTTIME */
 	uint64_t value;   /* the first argument; leave: the result, signed */
 	uint32_t number;
-	uint32_t task;    /* index of tid, tgid and comm in the message */
-	bool leave;       /* else it was entered */
-	bool compat;      /* of the 32-bit kind */
+	uint32_t task; /* index of tid, tgid and comm in the message */
+	bool leave;    /* else it was entered */
+	bool compat;   /* of the 32-bit kind */
 };
 
 /**

@@ -27,7 +27,8 @@ static inline __attribute__((always_inline)) u64 scale(u64 a, u64 b, u64 c)
 }
 
 /** `utime` and `stime` in ns of ticks, `runtime` in precise ns; the result replaces *prev_utime and *prev_stime. */
-static inline __attribute__((always_inline)) void adjust_cputime(u64 utime, u64 stime, u64 runtime, u64 *prev_utime, u64 *prev_stime)
+static inline __attribute__((always_inline)) void adjust_cputime(u64 utime, u64 stime, u64 runtime, u64 *prev_utime,
+								 u64 *prev_stime)
 {
 	if (*prev_utime + *prev_stime >= runtime)
 		return;

@@ -13,12 +13,12 @@
 
 /* What a word of a type adds to it. */
 enum word_class {
-	WORD_IGNORED,  /* const and the like */
+	WORD_IGNORED, /* const and the like */
 	WORD_SIGN,
 	WORD_WIDTH,
 	WORD_LONG,
 	WORD_CHAR,
-	WORD_WHOLE,    /* a type by itself */
+	WORD_WHOLE, /* a type by itself */
 	WORD_VOID,
 	WORD_FLOAT,
 	WORD_AGGREGATE, /* struct NAME, union NAME */
@@ -81,8 +81,8 @@ static const struct type_word {
 
 /* Fixed columns of memleak.csv and keys of the JSON objects: an argument of that name gets another. */
 static const char *const taken_names[] = {
-	"Ticks",  "Size",     "Times",  "PID",    "TID",         "FUNC",         "ACTION", "DEPTH",
-	"type",   "time",     "tgid",   "binary", "size_change", "times_change", "function",
+	"Ticks", "Size", "Times", "PID",    "TID",         "FUNC",         "ACTION",   "DEPTH",
+	"type",  "time", "tgid",  "binary", "size_change", "times_change", "function",
 };
 
 struct parser {
@@ -325,8 +325,7 @@ static int settle_name(struct parser *parser, const struct reading *reading, con
 	return 0;
 }
 
-static int add_argument(struct parser *parser, struct declaration *declaration, const struct reading *reading,
-			size_t *text_bytes)
+static int add_argument(struct parser *parser, struct declaration *declaration, const struct reading *reading, size_t *text_bytes)
 {
 	struct declared_argument *argument = &declaration->arguments[declaration->count];
 	const char *reason = reason_against(reading);
@@ -344,7 +343,7 @@ static int add_argument(struct parser *parser, struct declaration *declaration, 
 		*text_bytes += argument->bytes + 1;
 		if (*text_bytes > DECLARED_TEXTS_BYTES)
 			err = refuse(parser, "all texts together are too long (expected at most 1023 bytes, 127 for "
-				     "each char *)");
+					     "each char *)");
 	}
 	if (!err)
 		declaration->count++;
@@ -364,8 +363,7 @@ int declaration_parse(struct declaration *declaration, const char *text, char *e
 
 	declaration->count = 0;
 	if (strlen(text) > DECLARATION_BYTES_MAX) {
-		snprintf(error, error_size, "the list of arguments is too long (expected at most %d bytes)",
-			 DECLARATION_BYTES_MAX);
+		snprintf(error, error_size, "the list of arguments is too long (expected at most %d bytes)", DECLARATION_BYTES_MAX);
 		return -EINVAL;
 	}
 	skip_spaces(&parser);

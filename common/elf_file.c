@@ -205,10 +205,8 @@ static int check_header(struct elf_file *file, char error[ELF_FILE_ERROR_BYTES])
 
 	if (elf_kind(file->elf) != ELF_K_ELF || !gelf_getehdr(file->elf, &header))
 		return refuse(error, -ENOEXEC, "it is not an ELF file");
-	if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_machine != NATIVE_MACHINE ||
-	    header.e_ident[EI_DATA] != ELFDATA2LSB)
-		return refuse(error, -ENOEXEC,
-			      "it is for another machine (only 64-bit programs of this one can be probed)");
+	if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_machine != NATIVE_MACHINE || header.e_ident[EI_DATA] != ELFDATA2LSB)
+		return refuse(error, -ENOEXEC, "it is for another machine (only 64-bit programs of this one can be probed)");
 	if (header.e_type != ET_EXEC && header.e_type != ET_DYN)
 		return refuse(error, -ENOEXEC, "it is no program or shared library");
 	if (elf_getshdrnum(file->elf, &sections) || sections > SECTIONS_MAX)
@@ -270,9 +268,8 @@ static const char *dynamic_string(const struct elf_file *file, int64_t tag, size
 {
 	for (size_t i = 0; i < file->dynamic_count && file->dynamic[i].d_tag != DT_NULL; i++)
 		if (file->dynamic[i].d_tag == tag && skip-- == 0)
-			return file->dynamic[i].d_un.d_val < file->string_bytes
-				       ? file->strings + file->dynamic[i].d_un.d_val
-				       : NULL;
+			return file->dynamic[i].d_un.d_val < file->string_bytes ? file->strings + file->dynamic[i].d_un.d_val :
+										  NULL;
 	return NULL;
 }
 

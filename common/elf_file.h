@@ -47,8 +47,7 @@ void elf_file_close(struct elf_file *file);
  * other than 0, which is then returned. -ENOENT if there is no table at all (stripped), -EFBIG if one is larger than
  * can be handled, -ENOEXEC if damaged, -ENOMEM, -EIO.
  */
-int elf_file_each_function(struct elf_file *file, int (*each)(const struct elf_function *function, void *context),
-			   void *context);
+int elf_file_each_function(struct elf_file *file, int (*each)(const struct elf_function *function, void *context), void *context);
 
 /**
  * All functions that have one of `names` exactly, in one pass. A name may stand for several (static functions of

@@ -73,8 +73,8 @@ static int visit(struct elf_file *file, const struct table *table, const Elf64_S
 	struct elf_function function;
 	uint64_t at;
 
-	if ((type != STT_FUNC && type != STT_GNU_IFUNC) || symbol->st_shndx == SHN_UNDEF ||
-	    symbol->st_name >= table->name_bytes || !table->names[symbol->st_name])
+	if ((type != STT_FUNC && type != STT_GNU_IFUNC) || symbol->st_shndx == SHN_UNDEF || symbol->st_name >= table->name_bytes ||
+	    !table->names[symbol->st_name])
 		return 0;
 	segment = elf_loaded_segment(file, symbol->st_value, PF_X);
 	if (!segment)
@@ -89,8 +89,7 @@ static int visit(struct elf_file *file, const struct table *table, const Elf64_S
 	return each(&function, context);
 }
 
-int elf_file_each_function(struct elf_file *file, int (*each)(const struct elf_function *function, void *context),
-			   void *context)
+int elf_file_each_function(struct elf_file *file, int (*each)(const struct elf_function *function, void *context), void *context)
 {
 	static const uint32_t types[] = { SHT_SYMTAB, SHT_DYNSYM };
 	struct table table;

@@ -99,8 +99,7 @@ static size_t bytes_wanted(const struct frame_reader *reader)
 	return FRAME_HEADER_BYTES + (size_t)get_le32(reader->buffer);
 }
 
-int frame_reader_feed(struct frame_reader *reader, const uint8_t *bytes, size_t size, frame_handler handler,
-		      void *context)
+int frame_reader_feed(struct frame_reader *reader, const uint8_t *bytes, size_t size, frame_handler handler, void *context)
 {
 	reader->left = 0;
 	while (size > 0) {

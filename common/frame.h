@@ -46,7 +46,6 @@ typedef int (*frame_handler)(const Taskmon__Frame *message, void *context);
  * Returns 0; -EMSGSIZE for a length above the limit; -EPROTO for bytes that are no Frame or a Frame without a known
  * body; -ENOMEM; or what the handler returned. After an error the reader must not be fed again.
  */
-int frame_reader_feed(struct frame_reader *reader, const uint8_t *bytes, size_t size, frame_handler handler,
-		      void *context);
+int frame_reader_feed(struct frame_reader *reader, const uint8_t *bytes, size_t size, frame_handler handler, void *context);
 
 #endif

@@ -126,8 +126,8 @@ static int read_text(struct json_file *file)
 		file->text[size] = '\0';
 		err = 0;
 		if (strlen(file->text) != size) {
-			snprintf(file->error, file->error_size, "%s:%d: not valid JSON (it has a NUL byte)",
-				 file->path, line_of(file->text, file->text + strlen(file->text)));
+			snprintf(file->error, file->error_size, "%s:%d: not valid JSON (it has a NUL byte)", file->path,
+				 line_of(file->text, file->text + strlen(file->text)));
 			err = -EINVAL;
 		}
 	} else {
@@ -156,8 +156,7 @@ int json_file_open(struct json_file *file, const char *path, char *error, size_t
 		return err;
 	file->root = cJSON_ParseWithOpts(file->text, &end, true);
 	if (!cJSON_IsObject(file->root)) {
-		snprintf(error, error_size, "%s:%d: not valid JSON (%s)", path,
-			 file->root ? 1 : line_of(file->text, end),
+		snprintf(error, error_size, "%s:%d: not valid JSON (%s)", path, file->root ? 1 : line_of(file->text, end),
 			 !file->root && is_comment(file->text, end) ? "it has no comments" : "an object was expected");
 		return -EINVAL;
 	}
@@ -207,8 +206,8 @@ static const cJSON *find_earlier(const cJSON *object, const cJSON *value)
 	return NULL;
 }
 
-static int apply_one(struct json_file *file, const cJSON *object, const cJSON *value,
-		     const struct json_setting *settings, void *target)
+static int apply_one(struct json_file *file, const cJSON *object, const cJSON *value, const struct json_setting *settings,
+		     void *target)
 {
 	const struct json_setting *setting = find_setting(settings, value->string);
 	const cJSON *earlier;
@@ -217,8 +216,8 @@ static int apply_one(struct json_file *file, const cJSON *object, const cJSON *v
 
 	if (!setting) {
 		near = suggest(settings, value->string);
-		return json_file_refuse(file, value, "unknown key \"%s\"%s%s%s", value->string,
-					near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "");
+		return json_file_refuse(file, value, "unknown key \"%s\"%s%s%s", value->string, near ? " (did you mean \"" : "",
+					near ? near : "", near ? "\"?)" : "");
 	}
 	earlier = find_earlier(object, value);
 	if (earlier)

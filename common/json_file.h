@@ -38,8 +38,7 @@ void json_file_close(struct json_file *file);
 int json_file_apply(struct json_file *file, const cJSON *object, const struct json_setting *settings, void *target);
 
 /** `FILE:LINE: text`, with the line of `at`. Returns -EINVAL. */
-int json_file_refuse(struct json_file *file, const cJSON *at, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+int json_file_refuse(struct json_file *file, const cJSON *at, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /** `FILE: out of memory`. Returns -ENOMEM. */
 int json_file_no_memory(struct json_file *file);
@@ -49,6 +48,6 @@ int json_number(const cJSON *value, double least, double most, double *out);
 int json_whole(const cJSON *value, double least, double most, size_t *out);
 int json_bool(const cJSON *value, bool *out);
 int json_either(const cJSON *value, const char *no, const char *yes, bool *out); /* one of two words */
-int json_text(const cJSON *value, char **copy); /* not empty; replaces *copy */
+int json_text(const cJSON *value, char **copy);                                  /* not empty; replaces *copy */
 
 #endif

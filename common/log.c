@@ -23,15 +23,15 @@ void log_set_erase(const char *erase)
 static void log_line(const char *subsystem, const char *severity, const char *format, va_list arguments)
 {
 	char line[1024];
-	int used = snprintf(line, sizeof(line), "%s: %s%s%s", program_name, subsystem ? subsystem : "",
-			    subsystem ? ": " : "", severity);
+	int used = snprintf(line, sizeof(line), "%s: %s%s%s", program_name, subsystem ? subsystem : "", subsystem ? ": " : "",
+			    severity);
 
 	if (used > 0 && (size_t)used < sizeof(line))
 		vsnprintf(line + used, sizeof(line) - (size_t)used, format, arguments);
 	fprintf(stderr, "%s%s\n", erase_line, line);
 }
 
-#define DEFINE_LOG(name, severity, wanted)                       \
+#define DEFINE_LOG(name, severity, wanted)                        \
 	void name(const char *subsystem, const char *format, ...) \
 	{                                                         \
 		va_list arguments;                                \

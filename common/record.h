@@ -88,15 +88,15 @@ __attribute__((unused)) static const u64 metric_walk_bits =
 	(METRIC_BIT(M_task_switch_offcpu_time_max) | METRIC_BIT(M_task_io_wait_time_max) | METRIC_BIT(M_task_run_delay_max))
 
 /* Metrics for which the owner of each socket must be known. */
-#define METRICS_OF_LINK                                                                        \
-	(METRIC_BIT(M_task_link_rx_bytes) | METRIC_BIT(M_task_link_tx_bytes) |                   \
-	 METRIC_BIT(M_task_link_rx_packets) | METRIC_BIT(M_task_link_tx_packets))
+#define METRICS_OF_LINK                                                                                             \
+	(METRIC_BIT(M_task_link_rx_bytes) | METRIC_BIT(M_task_link_tx_bytes) | METRIC_BIT(M_task_link_rx_packets) | \
+	 METRIC_BIT(M_task_link_tx_packets))
 #define METRICS_OF_SOCKETS (METRICS_OF_LINK | METRIC_BIT(M_task_retransmit_count))
 
 /* Metrics of what processes allocate: their programs are attached to each process. */
-#define METRICS_OF_HEAP                                                                      \
-	(METRIC_BIT(M_task_heap_size) | METRIC_BIT(M_task_heap_times) |                          \
-	 METRIC_BIT(M_task_heap_alloc_count) | METRIC_BIT(M_task_heap_alloc_bytes))
+#define METRICS_OF_HEAP                                                                                       \
+	(METRIC_BIT(M_task_heap_size) | METRIC_BIT(M_task_heap_times) | METRIC_BIT(M_task_heap_alloc_count) | \
+	 METRIC_BIT(M_task_heap_alloc_bytes))
 
 /* Metrics of cost HOOK are counted by programs on events; the places where they are. */
 enum hook_figure {
@@ -134,8 +134,8 @@ enum record_flags {
 
 /** One task at one instant. Times are CLOCK_BOOTTIME in ns. */
 struct task_record {
-	u32 type;  /* RECORD_SAMPLE or RECORD_END */
-	u32 flags; /* enum record_flags */
+	u32 type;          /* RECORD_SAMPLE or RECORD_END */
+	u32 flags;         /* enum record_flags */
 	u64 watches;       /* the watches that select it, may see it and asked for it now */
 	u64 folds;         /* those that did not ask now, but want the maxima of the window that this record ends */
 	u64 time_ns;       /* when it was measured */
@@ -151,8 +151,8 @@ struct task_record {
 	u32 tid;
 	u32 tgid;
 	u32 ppid;
-	u32 uid;                            /* real user id */
-	u32 exit_status;                    /* as wait(2) gives it; with RECORD_END */
+	u32 uid;         /* real user id */
+	u32 exit_status; /* as wait(2) gives it; with RECORD_END */
 	u32 pad;
 	char comm[TASK_COMM_BYTES];         /* of the task itself */
 	char process_comm[TASK_COMM_BYTES]; /* of the main thread */
@@ -168,8 +168,8 @@ struct task_event {
 	u64 start_time_ns;
 	u32 tid;
 	u32 tgid;
-	u32 other_tid; /* fork: the creator; exec: the caller's tid before it; rename: 0 */
-	u32 uid;       /* real user id */
+	u32 other_tid;                  /* fork: the creator; exec: the caller's tid before it; rename: 0 */
+	u32 uid;                        /* real user id */
 	char comm[TASK_COMM_BYTES];     /* after the change */
 	char old_comm[TASK_COMM_BYTES]; /* exec and rename: before it; fork: of the creator */
 };
@@ -186,7 +186,7 @@ struct syscall_record {
 	u64 watches;
 	u32 tid, tgid;
 	u32 number;
-	u32 flags;   /* enum syscall_flags */
+	u32 flags;                  /* enum syscall_flags */
 	char comm[TASK_COMM_BYTES]; /* of the thread */
 };
 
@@ -200,20 +200,20 @@ struct stream_ring {
 	u64 first; /* its place in the array of records */
 	u64 slots; /* a power of two; 0: this CPU has none */
 	u64 pad[4];
-	u64 tail;  /* records taken; the collector sets it. On a cache line of its own */
+	u64 tail; /* records taken; the collector sets it. On a cache line of its own */
 	u64 pad2[7];
 };
 
 /** Why something was lost in the kernel. */
 enum loss_cause {
-	LOSS_RING_FULL,  /* an event or a final record did not fit into the ring buffer */
-	LOSS_STATE_FULL, /* no memory for the state of a task: it is not watched */
-	LOSS_TABLE_FULL, /* no room for a block request in flight, or for what a task is charged from elsewhere */
-	LOSS_PROBE_FULL, /* a call or return of a probed function did not fit into the ring of these */
+	LOSS_RING_FULL,    /* an event or a final record did not fit into the ring buffer */
+	LOSS_STATE_FULL,   /* no memory for the state of a task: it is not watched */
+	LOSS_TABLE_FULL,   /* no room for a block request in flight, or for what a task is charged from elsewhere */
+	LOSS_PROBE_FULL,   /* a call or return of a probed function did not fit into the ring of these */
 	LOSS_PROBE_RETURN, /* a call whose return the kernel will not show, because too many are open in its thread */
-	LOSS_STREAM_FULL, /* no room for a system call in the ring of its CPU */
-	LOSS_HEAP_FULL,  /* a block that the ledger of its process had no room for, or a process that could not have a ledger */
-	LOSS_HEAP_LATE,  /* a process that ran before the functions that it allocates with were probed */
+	LOSS_STREAM_FULL,  /* no room for a system call in the ring of its CPU */
+	LOSS_HEAP_FULL,    /* a block that the ledger of its process had no room for, or a process that could not have a ledger */
+	LOSS_HEAP_LATE,    /* a process that ran before the functions that it allocates with were probed */
 	LOSS_CAUSES
 };
 
@@ -232,24 +232,24 @@ struct owner_key {
 
 /** What the collector asks of the kernel side. Bit sets of watches. */
 struct watch_settings {
-	u64 all;        /* select every process */
-	u64 children;   /* are inherited by forked processes */
-	u64 threads;    /* want a record and events per thread too */
-	u64 sees_all;   /* may see tasks of any user; the others: owner_watches */
-	u64 used;       /* bits in use */
-	u64 hooked;     /* want metrics of cost HOOK */
-	u64 timed;      /* want METRICS_OF_SWITCHES */
-	u64 windows;    /* want metrics of kind WINDOW */
-	u64 syscalls;   /* want each system call */
-	u64 heaped;     /* want METRICS_OF_HEAP */
-	u64 metrics;    /* metrics that anybody wants: costly ones are left out otherwise */
-	u64 measured;   /* metrics of cost HOOK whose programs are attached */
-	u32 epoch;      /* counts attachments to sched_switch: what was noted under another one is old */
-	u32 settled;    /* the first generation with these watches and rules: what was judged since then can be relied on */
-	u32 generation; /* counts changes, and passes that judge; a process judged under another one is judged again */
+	u64 all;         /* select every process */
+	u64 children;    /* are inherited by forked processes */
+	u64 threads;     /* want a record and events per thread too */
+	u64 sees_all;    /* may see tasks of any user; the others: owner_watches */
+	u64 used;        /* bits in use */
+	u64 hooked;      /* want metrics of cost HOOK */
+	u64 timed;       /* want METRICS_OF_SWITCHES */
+	u64 windows;     /* want metrics of kind WINDOW */
+	u64 syscalls;    /* want each system call */
+	u64 heaped;      /* want METRICS_OF_HEAP */
+	u64 metrics;     /* metrics that anybody wants: costly ones are left out otherwise */
+	u64 measured;    /* metrics of cost HOOK whose programs are attached */
+	u32 epoch;       /* counts attachments to sched_switch: what was noted under another one is old */
+	u32 settled;     /* the first generation with these watches and rules: what was judged since then can be relied on */
+	u32 generation;  /* counts changes, and passes that judge; a process judged under another one is judged again */
 	u64 heap_blocks; /* that a process may have in its ledgers */
-	u32 heap_era;   /* counts how often somebody wanted METRICS_OF_HEAP after nobody did: heaps of another one are old */
-	u32 judging;    /* this pass of the sampler also judges processes that are not watched yet */
+	u32 heap_era;    /* counts how often somebody wanted METRICS_OF_HEAP after nobody did: heaps of another one are old */
+	u32 judging;     /* this pass of the sampler also judges processes that are not watched yet */
 };
 
 /*
@@ -304,7 +304,7 @@ struct limit {
 /** What the rules in use ask the programs to find out. */
 struct rule_settings {
 	struct term_set names, argv, users, connections, limits, descent; /* terms of each kind */
-	struct term_set used; /* all of them: other bits are of terms that were given up */
+	struct term_set used;      /* all of them: other bits are of terms that were given up */
 	struct term_set argv_gate; /* names of which argv is looked at */
 	u32 argv_always;           /* argv of every program is */
 	u32 clause_base;           /* where the clauses begin: a new list is written beside the old one */
@@ -324,8 +324,8 @@ struct rule_settings {
 enum {
 	PROBE_SLOTS = 256,
 	PROBE_ARGUMENTS_MAX = 16,
-	PROBE_REGISTERS = 6,     /* that arguments are passed in; later ones are on the stack */
-	PROBE_TEXT_MAX = 256,    /* bytes of one text with its NUL */
+	PROBE_REGISTERS = 6,  /* that arguments are passed in; later ones are on the stack */
+	PROBE_TEXT_MAX = 256, /* bytes of one text with its NUL */
 	PROBE_TEXTS_BYTES = 1024,
 	PROBE_CALLS_MAX = 64, /* nested calls of a thread whose return is shown: MAX_URETPROBE_DEPTH, include/linux/uprobes.h */
 };
@@ -370,11 +370,11 @@ struct probe_hit {
 	u64 watches;
 	u64 time_ns; /* CLOCK_BOOTTIME */
 	u32 tid, tgid;
-	u32 flags; /* enum probe_hit_flags */
-	u32 depth; /* calls of this function that are open in this thread, this one included; 0: not known */
-	u64 heap_bytes, heap_blocks; /* outstanding, of the process */
+	u32 flags;                       /* enum probe_hit_flags */
+	u32 depth;                       /* calls of this function that are open in this thread, this one included; 0: not known */
+	u64 heap_bytes, heap_blocks;     /* outstanding, of the process */
 	u64 bytes_change, blocks_change; /* return: what this thread has added since the call; signed */
-	u64 present; /* bit per argument that could be read */
+	u64 present;                     /* bit per argument that could be read */
 	u64 arguments[PROBE_ARGUMENTS_MAX]; /* as in the register or on the stack; of a text: its length with NUL */
 };
 
@@ -390,8 +390,9 @@ struct probe_texts {
  */
 enum {
 	HEAP_SLOTS = 1024,
-	HEAP_OWN_BLOCKS = 32768, /* in the ledger of a process; also what a forked child can inherit, which is copied while its parent waits */
-	HEAP_SHARED_FACTOR = 4,  /* how many times what a process may have fits into the shared one */
+	/* in the ledger of a process; also what a forked child can inherit, which is copied while its parent waits */
+	HEAP_OWN_BLOCKS = 32768,
+	HEAP_SHARED_FACTOR = 4, /* how many times what a process may have fits into the shared one */
 };
 
 /** The key of a block in the shared ledger: addresses of user space have 47 bits. */
@@ -422,10 +423,10 @@ enum heap_call {
 enum heap_notice_type {
 	HEAP_WANTED = 1, /* probe it; it has `slot`, if that is not 0 */
 	HEAP_UNWANTED,
-	HEAP_EXEC,       /* it executes another program */
-	HEAP_MAPPED,     /* other files may be mapped */
-	HEAP_MOVED,      /* another thread is the main thread now, which had the probes */
-	HEAP_LEFT,       /* thread `tid` exits, which may have the probes */
+	HEAP_EXEC,   /* it executes another program */
+	HEAP_MAPPED, /* other files may be mapped */
+	HEAP_MOVED,  /* another thread is the main thread now, which had the probes */
+	HEAP_LEFT,   /* thread `tid` exits, which may have the probes */
 };
 
 /** From the kernel side to who attaches probes. */
@@ -437,7 +438,7 @@ struct heap_notice {
 	u32 slot;
 	u32 era; /* see struct watch_settings */
 	u32 uid; /* real user id of the process */
-	u32 tid;  /* HEAP_LEFT: see there. HEAP_WANTED: the process that is the reason: its parent, itself, or who looks for processes */
+	u32 tid; /* HEAP_LEFT: see there. HEAP_WANTED: the process that is the reason: its parent, itself, or who looks for processes */
 };
 
 /** What a probed process has outstanding. */

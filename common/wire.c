@@ -44,7 +44,7 @@ struct rows_builder {
 	uint32_t exit_status[WIRE_ROWS_MAX], process_ended[WIRE_ROWS_MAX];
 	int last_comm, last_process_comm, last_cgroup, last_rules; /* indices of the row before; -1: there is none */
 	size_t column_count;
-	uint8_t metric[METRIC_TOTAL];     /* of each column */
+	uint8_t metric[METRIC_TOTAL];       /* of each column */
 	uint32_t value_count[METRIC_TOTAL]; /* in each column */
 	Taskmon__Column *column_list[METRIC_TOTAL];
 	struct column columns[];

@@ -17,7 +17,7 @@
 #define WIRE_SERVER_FRAME_MAX (1u << 20)  /* largest frame that the collector sends */
 #define WIRE_ROWS_MAX 1000                /* rows in one frame */
 #define WIRE_CGROUP_MAX 4096              /* longest cgroup path */
-#define WIRE_METRIC_IDS 256                /* catalogue ids are below this */
+#define WIRE_METRIC_IDS 256               /* catalogue ids are below this */
 
 /** One row of Samples or Ended as its reader gets it. The strings live as long as the frame. */
 struct sample {
@@ -25,8 +25,8 @@ struct sample {
 	uint64_t start_time_ns; /* CLOCK_BOOTTIME */
 	uint64_t present;       /* bit per enum metric_id */
 	uint32_t tid, tgid, ppid, uid;
-	uint32_t exit_status; /* Ended: as wait(2) gives it */
-	bool process_ended;   /* Ended: no thread of the process is left */
+	uint32_t exit_status;                                  /* Ended: as wait(2) gives it */
+	bool process_ended;                                    /* Ended: no thread of the process is left */
 	ProtobufCBinaryData comm, process_comm, cgroup, rules; /* bytes as the kernel has them, not terminated */
 	uint64_t value[METRIC_TOTAL];
 };
@@ -42,8 +42,7 @@ struct rows_builder *rows_builder_new(uint64_t metrics, bool threads, bool ended
 void rows_builder_free(struct rows_builder *builder);
 
 /** Add a row. -ENOSPC when WIRE_ROWS_MAX rows are in (or the strings would not fit): finish it and add again. */
-int rows_builder_add(struct rows_builder *builder, const struct task_record *record, const char *cgroup,
-		     const char *rules);
+int rows_builder_add(struct rows_builder *builder, const struct task_record *record, const char *cgroup, const char *rules);
 size_t rows_builder_count(const struct rows_builder *builder);
 
 /** The rows as a message, valid until the next call; rows_builder_reset() makes room for the next frame. */
@@ -56,8 +55,8 @@ void rows_builder_reset(struct rows_builder *builder);
  */
 struct wire_catalogue {
 	int id_to_metric[WIRE_METRIC_IDS];
-	int metric_to_id[METRIC_TOTAL];             /* -1: the collector does not know it */
-	const char *unavailable[METRIC_TOTAL];      /* reason, in the frame's memory; NULL: available */
+	int metric_to_id[METRIC_TOTAL];        /* -1: the collector does not know it */
+	const char *unavailable[METRIC_TOTAL]; /* reason, in the frame's memory; NULL: available */
 };
 void wire_read_catalogue(const Taskmon__Welcome *welcome, struct wire_catalogue *catalogue);
 

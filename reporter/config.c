@@ -72,8 +72,7 @@ static int apply_switch(void *target, const cJSON *value, struct json_file *file
 	const char *word = cJSON_IsNull(value) ? "None" : cJSON_GetStringValue(value);
 	size_t i = 0, count = sizeof(switch_words) / sizeof(switch_words[0]);
 
-	while (word && i < count &&
-	       (strcmp(switch_words[i].word, word) != 0 || (switch_words[i].cpu_only && module != MODULE_CPU)))
+	while (word && i < count && (strcmp(switch_words[i].word, word) != 0 || (switch_words[i].cpu_only && module != MODULE_CPU)))
 		i++;
 	if (!word || i == count)
 		return -EINVAL;
@@ -81,8 +80,9 @@ static int apply_switch(void *target, const cJSON *value, struct json_file *file
 	if (!switch_words[i].on)
 		return 0;
 	if (!modules[module].available)
-		return json_file_refuse(file, value, "\"%s\": \"%s\" is not available in version " TASKMON_VERSION
-					" (expected \"None\" or null)", value->string, word);
+		return json_file_refuse(
+			file, value, "\"%s\": \"%s\" is not available in version " TASKMON_VERSION " (expected \"None\" or null)",
+			value->string, word);
 	reading->switched |= MODULE_BIT(module);
 	if (module == MODULE_CPU)
 		reading->options->cpu = switch_words[i].cpu;
@@ -326,8 +326,8 @@ static int check_files(struct json_file *file, const struct reading *reading)
 		if (id == MODULE_MEMLEAK)
 			at = cJSON_GetObjectItemCaseSensitive(at, "memleak_probes");
 		at = cJSON_GetObjectItemCaseSensitive(at, file_key_of((enum module_id)id));
-		return json_file_refuse(file, at, "\"%s\": \"%s\" is the file of %s, too (expected one of its own)",
-					at->string, at->valuestring, other);
+		return json_file_refuse(file, at, "\"%s\": \"%s\" is the file of %s, too (expected one of its own)", at->string,
+					at->valuestring, other);
 	}
 	return 0;
 }

@@ -60,7 +60,9 @@ static int apply_side(void *target, const cJSON *value, struct json_file *file)
 		const char *word;
 		unsigned int sides;
 	} words[] = {
-		{ "above", THRESHOLD_ABOVE }, { "below", THRESHOLD_BELOW }, { "both", THRESHOLD_ABOVE | THRESHOLD_BELOW },
+		{ "above", THRESHOLD_ABOVE },
+		{ "below", THRESHOLD_BELOW },
+		{ "both", THRESHOLD_ABOVE | THRESHOLD_BELOW },
 	};
 
 	(void)file;
@@ -81,17 +83,17 @@ static int apply_mode(void *target, const cJSON *value, struct json_file *file)
 	return json_either(value, "mark", "only", &rule->only);
 }
 
-#define APPLY_NUMBER(member, least, most)                                                              \
-	static int apply_##member(void *target, const cJSON *value, struct json_file *file)            \
-	{                                                                                              \
-		(void)file;                                                                            \
-		return json_number(value, least, most, &((struct threshold_rule *)target)->member);    \
+#define APPLY_NUMBER(member, least, most)                                                           \
+	static int apply_##member(void *target, const cJSON *value, struct json_file *file)         \
+	{                                                                                           \
+		(void)file;                                                                         \
+		return json_number(value, least, most, &((struct threshold_rule *)target)->member); \
 	}
-#define APPLY_WHOLE(member, least, most)                                                               \
-	static int apply_##member(void *target, const cJSON *value, struct json_file *file)            \
-	{                                                                                              \
-		(void)file;                                                                            \
-		return json_whole(value, least, most, &((struct threshold_rule *)target)->member);     \
+#define APPLY_WHOLE(member, least, most)                                                           \
+	static int apply_##member(void *target, const cJSON *value, struct json_file *file)        \
+	{                                                                                          \
+		(void)file;                                                                        \
+		return json_whole(value, least, most, &((struct threshold_rule *)target)->member); \
 	}
 
 APPLY_NUMBER(above, 0, LIMIT_MAX)
@@ -126,8 +128,7 @@ static int append_words(const cJSON *value, char ***list, size_t *count)
 	if (!cJSON_IsArray(value) || !value->child)
 		return -EINVAL;
 	cJSON_ArrayForEach(word, value) {
-		err = cJSON_IsString(word) && word->valuestring[0] ?
-			      value_append_text(word->valuestring, list, count) : -EINVAL;
+		err = cJSON_IsString(word) && word->valuestring[0] ? value_append_text(word->valuestring, list, count) : -EINVAL;
 		if (err)
 			break;
 	}
@@ -215,8 +216,10 @@ static int read_rule(struct threshold_rules *rules, const cJSON *object, struct 
 		return err == -EINVAL ? json_file_refuse(file, object, "%s", reason) : err;
 	for (size_t i = 0; i + 1 < rules->count; i++)
 		if (strcmp(rules->list[i].name, rule->name) == 0)
-			return json_file_refuse(file, object, "another threshold is \"%s\", too (expected a \"name\" of "
-						"its own)", rule->name);
+			return json_file_refuse(file, object,
+						"another threshold is \"%s\", too (expected a \"name\" of "
+						"its own)",
+						rule->name);
 	return 0;
 }
 

@@ -37,13 +37,11 @@ static const struct version {
 	int first;
 	uint64_t files, network, scopes;
 } versions[] = {
-	{ 1, RIGHT(13) - 1, 0, 0 },
-	{ 2, RIGHT(13), 0, 0 },    /* moving between directories */
-	{ 3, TRUNCATE, 0, 0 },
-	{ 4, 0, RIGHT(2) - 1, 0 }, /* bind and connect of TCP */
-	{ 5, RIGHT(15), 0, 0 },    /* ioctl of devices */
-	{ 6, 0, 0, RIGHT(0) },     /* abstract Unix sockets */
-	{ 9, RESOLVE_UNIX, 0, 0 }, /* those with a path */
+	{ 1, RIGHT(13) - 1, 0, 0 }, { 2, RIGHT(13), 0, 0 },    /* moving between directories */
+	{ 3, TRUNCATE, 0, 0 },      { 4, 0, RIGHT(2) - 1, 0 }, /* bind and connect of TCP */
+	{ 5, RIGHT(15), 0, 0 },                                /* ioctl of devices */
+	{ 6, 0, 0, RIGHT(0) },                                 /* abstract Unix sockets */
+	{ 9, RESOLVE_UNIX, 0, 0 },                             /* those with a path */
 };
 
 struct ruleset_attr {
@@ -60,9 +58,16 @@ static const struct {
 	const char *path;
 	uint64_t rights;
 } needed[] = {
-	{ "/proc", READ }, { "/etc", READ }, { "/usr", READ }, { "/lib", READ }, { "/lib64", READ },
-	{ "/var/lib/sss", READ | RESOLVE_UNIX }, { "/run/nscd", READ | RESOLVE_UNIX },
-	{ "/run/systemd/userdb", READ | RESOLVE_UNIX }, { "/dev/tty", READ_FILE }, { "/dev/null", READ_FILE },
+	{ "/proc", READ },
+	{ "/etc", READ },
+	{ "/usr", READ },
+	{ "/lib", READ },
+	{ "/lib64", READ },
+	{ "/var/lib/sss", READ | RESOLVE_UNIX },
+	{ "/run/nscd", READ | RESOLVE_UNIX },
+	{ "/run/systemd/userdb", READ | RESOLVE_UNIX },
+	{ "/dev/tty", READ_FILE },
+	{ "/dev/null", READ_FILE },
 };
 
 struct ruleset {

@@ -97,8 +97,7 @@ static void lose_link(struct report *report, const char *cause)
 static void end_gap(struct report *report)
 {
 	if (report->in_gap)
-		log_info(NULL, "the collector is back after %.1f s",
-			 (double)(uv_hrtime() - report->gap_began_ns) / NS_PER_S);
+		log_info(NULL, "the collector is back after %.1f s", (double)(uv_hrtime() - report->gap_began_ns) / NS_PER_S);
 	report->in_gap = false;
 }
 
@@ -124,8 +123,7 @@ static int subscribe(struct report *report)
 	if (!report->in_gap) {
 		err = subscribe_targets_of(targets, report->options, report->launch->pid);
 	} else if (!report->options->all) {
-		targets->count = pipeline_roots(report->pipeline, targets->pids, targets->start_times_ns,
-						SUBSCRIBE_PIDS_MAX);
+		targets->count = pipeline_roots(report->pipeline, targets->pids, targets->start_times_ns, SUBSCRIBE_PIDS_MAX);
 		if (targets->count > SUBSCRIBE_PIDS_MAX) {
 			log_warning(NULL, "of %zu processes only %d are watched on", targets->count, SUBSCRIBE_PIDS_MAX);
 			targets->count = SUBSCRIBE_PIDS_MAX;
@@ -252,8 +250,8 @@ static int on_error(struct report *report, const Taskmon__Frame *message)
 	}
 	str_sanitize(line, sizeof(line), text, strlen(text));
 	log_error(NULL, "%s", line);
-	report_be_over(report, report->in_gap || message->error->code == TASKMON__ERROR__CODE__DENIED ? STATUS_REFUSED :
-													 STATUS_FAILED);
+	report_be_over(report,
+		       report->in_gap || message->error->code == TASKMON__ERROR__CODE__DENIED ? STATUS_REFUSED : STATUS_FAILED);
 	return -ECANCELED;
 }
 
@@ -265,16 +263,11 @@ static int on_unsubscribed(struct report *report, const Taskmon__Frame *message)
 }
 
 static int (*const on_frames[])(struct report *report, const Taskmon__Frame *message) = {
-	[TASKMON__FRAME__BODY_WELCOME] = on_welcome,
-	[TASKMON__FRAME__BODY_SUBSCRIBED] = on_subscribed,
-	[TASKMON__FRAME__BODY_SAMPLES] = on_samples,
-	[TASKMON__FRAME__BODY_ENDED] = on_ended,
-	[TASKMON__FRAME__BODY_EVENTS] = on_events,
-	[TASKMON__FRAME__BODY_SYSCALLS] = on_syscalls,
-	[TASKMON__FRAME__BODY_PROBE_HITS] = on_probe_hits,
-	[TASKMON__FRAME__BODY_LOSS] = on_loss,
-	[TASKMON__FRAME__BODY_ERROR] = on_error,
-	[TASKMON__FRAME__BODY_UNSUBSCRIBED] = on_unsubscribed,
+	[TASKMON__FRAME__BODY_WELCOME] = on_welcome,       [TASKMON__FRAME__BODY_SUBSCRIBED] = on_subscribed,
+	[TASKMON__FRAME__BODY_SAMPLES] = on_samples,       [TASKMON__FRAME__BODY_ENDED] = on_ended,
+	[TASKMON__FRAME__BODY_EVENTS] = on_events,         [TASKMON__FRAME__BODY_SYSCALLS] = on_syscalls,
+	[TASKMON__FRAME__BODY_PROBE_HITS] = on_probe_hits, [TASKMON__FRAME__BODY_LOSS] = on_loss,
+	[TASKMON__FRAME__BODY_ERROR] = on_error,           [TASKMON__FRAME__BODY_UNSUBSCRIBED] = on_unsubscribed,
 	[TASKMON__FRAME__BODY_EXPLAINED] = on_explained,
 };
 

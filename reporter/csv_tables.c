@@ -13,7 +13,7 @@
 #include "str.h"
 
 enum {
-	TIME_ROOM = 31, /* of str_rfc3339() */
+	TIME_ROOM = 31,   /* of str_rfc3339() */
 	NUMBER_ROOM = 24, /* with its comma */
 	/* names of tasks and rules, and a cgroup, each of their characters doubled and quoted; of whatever source, they are not longer */
 	TEXT_ROOM = 2 * (2 * ROW_COMM_BYTES + 3 * RULES_BYTES + 3 * WIRE_CGROUP_MAX + 8),
@@ -113,8 +113,9 @@ static char *put_nothing(char *at, const struct row *row)
 }
 
 static const struct csv_column syscall_columns[] = {
-	{ "Ticks", put_ticks },   { "PID", put_tgid }, { "COMM", put_comm }, { "ACTION", put_nothing }, { "SYSCALL_ID", put_nothing },
-	{ "PARM1", put_nothing }, { "TID", put_tid },  { "RET", put_nothing }, { "COMPAT", put_nothing }, { NULL, NULL },
+	{ "Ticks", put_ticks },        { "PID", put_tgid },      { "COMM", put_comm }, { "ACTION", put_nothing },
+	{ "SYSCALL_ID", put_nothing }, { "PARM1", put_nothing }, { "TID", put_tid },   { "RET", put_nothing },
+	{ "COMPAT", put_nothing },     { NULL, NULL },
 };
 
 /* --- mem.csv */
@@ -135,7 +136,7 @@ static char *put_heap_times(char *at, const struct row *row)
 }
 
 static const struct csv_column mem_columns[] = {
-	{ "Ticks", put_ticks },       { "PID", put_tgid },          { "COMM", put_comm },
+	{ "Ticks", put_ticks },       { "PID", put_tgid },         { "COMM", put_comm },
 	{ "Size(B)", put_heap_size }, { "Times", put_heap_times }, { NULL, NULL },
 };
 
@@ -172,11 +173,10 @@ static char *put_rules(char *at, const struct row *row)
 }
 
 static const struct csv_column task_columns[] = {
-	{ "time", put_time }, { "tid", put_tid },
-	{ "tgid", put_tgid }, { "ppid", put_ppid },
-	{ "comm", put_comm }, { "start_time", put_start_time },
-	{ "uid", put_uid },   { "cgroup", put_cgroup },
-	{ "rules", put_rules }, { NULL, NULL },
+	{ "time", put_time }, { "tid", put_tid },       { "tgid", put_tgid },
+	{ "ppid", put_ppid }, { "comm", put_comm },     { "start_time", put_start_time },
+	{ "uid", put_uid },   { "cgroup", put_cgroup }, { "rules", put_rules },
+	{ NULL, NULL },
 };
 
 const struct csv_table csv_tables[] = {
@@ -215,8 +215,7 @@ const unsigned int csv_table_count = sizeof(csv_tables) / sizeof(csv_tables[0]);
 
 /* --- files */
 
-struct output *csv_open(const char *directory, const char *file, const char *header,
-			const struct output_policy *policy)
+struct output *csv_open(const char *directory, const char *file, const char *header, const struct output_policy *policy)
 {
 	struct output *output = NULL;
 	char *path = NULL;

@@ -21,12 +21,12 @@ struct csv_column {
 struct csv_table {
 	enum module_id module;
 	const struct csv_column *columns; /* ends with a NULL name */
-	bool all_metrics;      /* the metrics of --metrics follow the columns */
-	bool windows_only;     /* no row for a sample without a window to measure in */
-	bool ends_only;        /* rows of tasks say only that they have ended: csv_put_calls() writes what stands before */
-	bool measured_only;    /* no row without any of its figures: those of processes are absent where rows are threads */
-	uint64_t deltas;       /* that its columns show, bit per enum metric_id */
-	uint64_t gauges;       /* likewise, of metrics as they are */
+	bool all_metrics;                 /* the metrics of --metrics follow the columns */
+	bool windows_only;                /* no row for a sample without a window to measure in */
+	bool ends_only;     /* rows of tasks say only that they have ended: csv_put_calls() writes what stands before */
+	bool measured_only; /* no row without any of its figures: those of processes are absent where rows are threads */
+	uint64_t deltas;    /* that its columns show, bit per enum metric_id */
+	uint64_t gauges;    /* likewise, of metrics as they are */
 };
 
 extern const struct csv_table csv_tables[];
@@ -36,8 +36,7 @@ extern const unsigned int csv_table_count;
  * Open `file`, which is within the directory or absolute. A NULL `header`: there was no memory for it. NULL with errno
  * set after the cause has been logged.
  */
-struct output *csv_open(const char *directory, const char *file, const char *header,
-			const struct output_policy *policy);
+struct output *csv_open(const char *directory, const char *file, const char *header, const struct output_policy *policy);
 
 /** The first line of the file, with its end, to be freed. NULL: out of memory. */
 char *csv_header(const struct csv_table *table, uint64_t metrics);

@@ -23,9 +23,9 @@ struct task {
 	struct task_key key;
 	UT_hash_handle hh;
 	struct task *prev, *next; /* in the order of the snapshots */
-	uint64_t time_ns;   /* of the previous sample; 0: there is none to compare with */
-	uint64_t reborn_ns; /* an exec gave this identity to another thread then; 0: none did */
-	uint64_t present;   /* bit per enum metric_id: previous[] has it */
+	uint64_t time_ns;         /* of the previous sample; 0: there is none to compare with */
+	uint64_t reborn_ns;       /* an exec gave this identity to another thread then; 0: none did */
+	uint64_t present;         /* bit per enum metric_id: previous[] has it */
 	unsigned int missed;
 	uint64_t previous[]; /* of metric wanted[i] */
 };
@@ -36,7 +36,7 @@ struct derive {
 	struct task *tasks;
 	struct task *order; /* the same ones as they came in the last snapshot, doubly linked */
 	struct task *last;  /* that a row was of; NULL: there was none */
-	size_t task_bytes; /* of each, with what it has of `wanted` */
+	size_t task_bytes;  /* of each, with what it has of `wanted` */
 	size_t wanted_count;
 	int wanted[METRIC_TOTAL];
 };

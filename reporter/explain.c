@@ -183,8 +183,8 @@ static int read_row(struct explain *explain, char *line, row_taker take)
 
 		if (!cell)
 			return refuse(explain, "a row that is too short (expected as many cells as the header has)");
-		if (column != IGNORED && !(column < FIRST_FIELD ? read_metric(&row, values, column, cell) :
-								   read_field(&row, column, cell)))
+		if (column != IGNORED &&
+		    !(column < FIRST_FIELD ? read_metric(&row, values, column, cell) : read_field(&row, column, cell)))
 			return refuse(explain, "a cell that task.csv does not have (expected what --csv writes)");
 	}
 	row.time_ns = row.wall_ns;

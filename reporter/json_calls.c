@@ -65,8 +65,7 @@ int json_put_calls(struct output *output, const struct calls *calls)
 		if (!threads[call->task])
 			threads[call->task] = thread_text(&calls->tasks[call->task]);
 		if (threads[call->task]) {
-			err = put_call(output, call, call->time_ns + (uint64_t)calls->wall_offset_ns,
-				       threads[call->task]);
+			err = put_call(output, call, call->time_ns + (uint64_t)calls->wall_offset_ns, threads[call->task]);
 		} else {
 			log_error(NULL, "out of memory");
 			err = -ENOMEM;

@@ -10,11 +10,11 @@
 #include <sys/types.h>
 
 struct launch {
-	pid_t pid;       /* 0: no command */
-	int go_fd;       /* a byte into it lets the child go on, its end makes it end */
-	int error_fd;    /* an errno comes out of it if the exec failed */
-	int exit_fd;     /* pidfd: readable when the child has ended */
-	bool released;   /* exec was successful */
+	pid_t pid;     /* 0: no command */
+	int go_fd;     /* a byte into it lets the child go on, its end makes it end */
+	int error_fd;  /* an errno comes out of it if the exec failed */
+	int exit_fd;   /* pidfd: readable when the child has ended */
+	bool released; /* exec was successful */
 	bool reaped;
 	int wait_status; /* once reaped, as wait(2) gives it */
 };

@@ -146,8 +146,7 @@ static void on_connected(uv_connect_t *connect, int status)
 	link->callbacks->connected(link, status);
 }
 
-void link_open(struct link *link, uv_loop_t *loop, const char *path, const struct link_callbacks *callbacks,
-	       void *context)
+void link_open(struct link *link, uv_loop_t *loop, const char *path, const struct link_callbacks *callbacks, void *context)
 {
 	link->callbacks = callbacks;
 	link->context = context;

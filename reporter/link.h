@@ -34,8 +34,7 @@ struct link {
 };
 
 /** Connect to the socket at `path` and say Hello. The result comes through the callbacks. */
-void link_open(struct link *link, uv_loop_t *loop, const char *path, const struct link_callbacks *callbacks,
-	       void *context);
+void link_open(struct link *link, uv_loop_t *loop, const char *path, const struct link_callbacks *callbacks, void *context);
 
 /** Send a frame. Returns 0 or a negative errno. */
 int link_send(struct link *link, const Taskmon__Frame *message);

@@ -149,8 +149,7 @@ int list_modules(const struct options *options)
 	for (int id = 0; id < MODULE_TOTAL; id++) {
 		const struct module *module = &modules[id];
 
-		printf("%-8s %-12s %-10s %-52s ", module->name, module->file, module->available ? "yes" : "not yet",
-		       module->help);
+		printf("%-8s %-12s %-10s %-52s ", module->name, module->file, module->available ? "yes" : "not yet", module->help);
 		if (module->needs)
 			print_needs(module->needs);
 		else

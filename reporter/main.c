@@ -89,14 +89,9 @@ static int print_help(const struct options *options)
 }
 
 static int (*const actions[])(const struct options *options) = {
-	[ACTION_REPORT] = run_report,
-	[ACTION_LIST_METRICS] = list_metrics,
-	[ACTION_LIST_MODULES] = list_modules,
-	[ACTION_LIST_RULES] = list_rules,
-	[ACTION_LIST_TASKS] = run_report,
-	[ACTION_EXPLAIN_THRESHOLD] = explain_thresholds,
-	[ACTION_VERSION] = print_version,
-	[ACTION_HELP] = print_help,
+	[ACTION_REPORT] = run_report,     [ACTION_LIST_METRICS] = list_metrics, [ACTION_LIST_MODULES] = list_modules,
+	[ACTION_LIST_RULES] = list_rules, [ACTION_LIST_TASKS] = run_report,     [ACTION_EXPLAIN_THRESHOLD] = explain_thresholds,
+	[ACTION_VERSION] = print_version, [ACTION_HELP] = print_help,
 };
 
 /* Standard output may be a full disk, too. */

@@ -43,8 +43,8 @@ static int parse_word(const char *word, size_t length, unsigned int *set, char *
 			*set |= MODULE_BIT(id);
 			return 0;
 		}
-		snprintf(error, error_size, "%s is not available in version " TASKMON_VERSION " (expected: %s)",
-			 modules[id].name, available_names(names, sizeof(names)));
+		snprintf(error, error_size, "%s is not available in version " TASKMON_VERSION " (expected: %s)", modules[id].name,
+			 available_names(names, sizeof(names)));
 		return -EINVAL;
 	}
 	snprintf(error, error_size, "\"%.*s\" is not a module (expected: %s)", (int)length, word,

@@ -16,8 +16,8 @@ struct module {
 	const char *name;
 	const char *file; /* within the directory of --csv */
 	const char *help;
-	bool available;   /* in this version */
-	uint64_t needs;   /* metrics that it shows whatever --metrics says */
+	bool available; /* in this version */
+	uint64_t needs; /* metrics that it shows whatever --metrics says */
 };
 
 extern const struct module modules[MODULE_TOTAL];

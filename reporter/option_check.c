@@ -38,12 +38,15 @@ static int check_probes(struct options *options, char *error, size_t size)
 		return -EINVAL;
 	}
 	if (!names_processes(options) && !options->has_probe_option) {
-		log_warning(NULL, "memleak_probes: nothing is probed, as no process is named by number (expected --pid or -- COMMAND)");
+		log_warning(NULL,
+			    "memleak_probes: nothing is probed, as no process is named by number (expected --pid or -- COMMAND)");
 		options->modules &= ~MODULE_BIT(MODULE_MEMLEAK);
 		return 0;
 	}
 	if (!names_processes(options)) {
-		snprintf(error, size, "memleak: functions are probed in processes that are named by number (expected --pid or -- COMMAND, and not "
+		snprintf(error, size,
+			 "memleak: functions are probed in processes that are named by number (expected --pid or -- COMMAND, and "
+			 "not "
 			 "--all, --rule, nor --name or --user alone)");
 		return -EINVAL;
 	}
@@ -72,8 +75,7 @@ static int check_cpu(struct options *options, char *error, size_t size)
 	if (!options_cpu_is_local(options))
 		return 0;
 	if (options->rule_count) {
-		snprintf(error, size,
-			 "--rule: rules are judged by the collector's kernel side (expected no --cpu stat or top)");
+		snprintf(error, size, "--rule: rules are judged by the collector's kernel side (expected no --cpu stat or top)");
 		return -EINVAL;
 	}
 	if (!options_need_collector(options) &&
@@ -93,14 +95,15 @@ static int check_selection(struct options *options, char *error, size_t size)
 		options->all = true;
 	if (options->all)
 		return 0;
-	snprintf(error, size, "nothing is selected (expected --pid, --name, --regex, --user, --cgroup, --rule, --all or -- "
-			      "COMMAND; see --help)");
+	snprintf(error, size,
+		 "nothing is selected (expected --pid, --name, --regex, --user, --cgroup, --rule, --all or -- "
+		 "COMMAND; see --help)");
 	return -EINVAL;
 }
 
 int option_check(struct options *options, char *error, size_t error_size)
 {
-	static int (*const checks[])(struct options *options, char *error, size_t size) = {
+	static int (*const checks[])(struct options * options, char *error, size_t size) = {
 		check_explain, check_probes, check_list, check_cpu, check_selection,
 	};
 	int err = 0;

@@ -23,8 +23,7 @@ static int append_number(uint32_t number, uint32_t **list, size_t *count)
 	return 0;
 }
 
-static int parse_list(const char *text, word_parser parse, uint32_t **list, size_t *count, char *error,
-		      size_t error_size)
+static int parse_list(const char *text, word_parser parse, uint32_t **list, size_t *count, char *error, size_t error_size)
 {
 	for (const char *at = text;; at++) {
 		size_t length = strcspn(at, ",");
@@ -112,8 +111,8 @@ int value_seconds(const char *text, double min, double max, uint64_t *ns, char *
 
 static int refuse_number(const char *text, uint64_t min, uint64_t max, char *error, size_t error_size)
 {
-	snprintf(error, error_size, "\"%s\" is not a number in range (expected %llu to %llu)", text,
-		 (unsigned long long)min, (unsigned long long)max);
+	snprintf(error, error_size, "\"%s\" is not a number in range (expected %llu to %llu)", text, (unsigned long long)min,
+		 (unsigned long long)max);
 	return -EINVAL;
 }
 

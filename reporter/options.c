@@ -33,13 +33,11 @@ static int parse_own(struct options *options, int argc, char **argv, char *error
 	}
 	if (!err && val < -1) {
 		err = -EINVAL;
-		snprintf(error, size, "%s: %s (see --help)", poptBadOption(context, POPT_BADOPTION_NOALIAS),
-			 poptStrerror(val));
+		snprintf(error, size, "%s: %s (see --help)", poptBadOption(context, POPT_BADOPTION_NOALIAS), poptStrerror(val));
 	}
 	if (!err && poptPeekArg(context)) {
 		err = -EINVAL;
-		snprintf(error, size, "%s: unexpected word (expected -- before a command; see --help)",
-			 poptPeekArg(context));
+		snprintf(error, size, "%s: unexpected word (expected -- before a command; see --help)", poptPeekArg(context));
 	}
 	poptFreeContext(context);
 	return err;
@@ -146,7 +144,5 @@ void options_free(struct options *options)
 
 bool options_follow_children(const struct options *options)
 {
-	return options->children == CHILDREN_FOLLOWED ||
-	       (options->children == CHILDREN_OF_COMMAND && options->command);
+	return options->children == CHILDREN_FOLLOWED || (options->children == CHILDREN_OF_COMMAND && options->command);
 }
-

@@ -31,7 +31,7 @@ enum children { CHILDREN_OF_COMMAND, CHILDREN_FOLLOWED, CHILDREN_IGNORED };
 /** The command line and the file of --config, checked. */
 struct options {
 	enum action action;
-	char **rules;         /* of the collector's configuration */
+	char **rules; /* of the collector's configuration */
 	size_t rule_count;
 	uint32_t *pids;
 	size_t pid_count;
@@ -47,20 +47,20 @@ struct options {
 	char *csv_dir;        /* NULL: not asked for, like the next */
 	char *json_path;      /* "-": standard output */
 	struct output_policy output;
-	unsigned int sort;    /* of the table: enum metric_id, or TABLE_SORT_CPU */
-	unsigned int top;     /* rows of the table; 0: what fits */
+	unsigned int sort; /* of the table: enum metric_id, or TABLE_SORT_CPU */
+	unsigned int top;  /* rows of the table; 0: what fits */
 	char *socket_path;
-	char *config_path;    /* NULL: none, like the next */
-	char *explain_path;   /* --explain-threshold */
+	char *config_path;         /* NULL: none, like the next */
+	char *explain_path;        /* --explain-threshold */
 	char *files[MODULE_TOTAL]; /* names of CSV files that the configuration gives; NULL: as the module says */
-	char **probes;        /* memleak: BINARY:FUNCTION */
+	char **probes;             /* memleak: BINARY:FUNCTION */
 	size_t probe_count;
-	bool has_probe_option; /* on the command line */
-	bool probes_of_config; /* those come of the file: one on the command line takes their place */
+	bool has_probe_option;       /* on the command line */
+	bool probes_of_config;       /* those come of the file: one on the command line takes their place */
 	struct probe_set *probe_set; /* what they mean; NULL: memleak is not wanted */
-	char *probe_variables; /* and what of their arguments is captured; NULL: nothing */
+	char *probe_variables;       /* and what of their arguments is captured; NULL: nothing */
 	struct threshold_rules thresholds;
-	char **command;       /* COMMAND and its arguments, within argv; NULL: none */
+	char **command; /* COMMAND and its arguments, within argv; NULL: none */
 };
 
 /**

@@ -22,11 +22,11 @@ struct output {
 	char *header; /* first line of the file and of each that follows it; "": none */
 	struct output_policy policy;
 	int fd;
-	int error;      /* negative errno; 0: none */
-	bool regular;   /* a file that can be emptied and cut */
-	bool created;   /* by us, and nothing has been written */
+	int error;    /* negative errno; 0: none */
+	bool regular; /* a file that can be emptied and cut */
+	bool created; /* by us, and nothing has been written */
 	bool begun;
-	bool torn;      /* a line longer than the buffer: its beginning has been written */
+	bool torn;            /* a line longer than the buffer: its beginning has been written */
 	uint64_t file_bytes;  /* what the file has */
 	uint64_t total_bytes; /* what was written to it and those before it */
 	uint64_t opened_ns;   /* CLOCK_MONOTONIC */

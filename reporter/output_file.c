@@ -61,8 +61,7 @@ int output_file_shift(const char *path, unsigned int keep)
 	char from[PATH_MAX], to[PATH_MAX];
 	unsigned int last = 1;
 
-	while (last < keep && snprintf(from, sizeof(from), "%s.%u", path, last) < (int)sizeof(from) &&
-	       access(from, F_OK) == 0)
+	while (last < keep && snprintf(from, sizeof(from), "%s.%u", path, last) < (int)sizeof(from) && access(from, F_OK) == 0)
 		last++;
 	for (; last > 0; last--) {
 		snprintf(to, sizeof(to), "%s.%u", path, last);

@@ -29,16 +29,14 @@ const char *people_bytes(char out[PEOPLE_BYTES_ROOM], uint64_t bytes)
 	if (unit == 0)
 		snprintf(out, PEOPLE_BYTES_ROOM, "%u", (unsigned int)bytes);
 	else if (tenths < 100)
-		snprintf(out, PEOPLE_BYTES_ROOM, "%u.%u%c", (unsigned int)tenths / 10, (unsigned int)tenths % 10,
-			 units[unit]);
+		snprintf(out, PEOPLE_BYTES_ROOM, "%u.%u%c", (unsigned int)tenths / 10, (unsigned int)tenths % 10, units[unit]);
 	else
 		snprintf(out, PEOPLE_BYTES_ROOM, "%u%c", (unsigned int)tenths / 10 % 10000, units[unit]);
 	return out;
 }
 
 /* The largest unit of which there is one at least, with a decimal below ten of it. */
-static const char *in_units(char out[PEOPLE_BYTES_ROOM], uint64_t value, const char *const *names,
-			    const uint64_t *steps)
+static const char *in_units(char out[PEOPLE_BYTES_ROOM], uint64_t value, const char *const *names, const uint64_t *steps)
 {
 	uint64_t unit = 1, tenths;
 	int i = 0;

@@ -77,8 +77,8 @@ static int add_writers(struct pipeline *pipeline, const struct options *options)
 	if (!options->csv_dir && !options->json_path)
 		return add_writer(pipeline, new_table(options));
 	if (options->csv_dir)
-		err = add_writer(pipeline, writer_csv_new(options->csv_dir, options->files, module_set, options->metrics,
-							  &options->output));
+		err = add_writer(pipeline,
+				 writer_csv_new(options->csv_dir, options->files, module_set, options->metrics, &options->output));
 	if (!err && options->csv_dir && options->modules & MODULE_BIT(MODULE_MEMLEAK))
 		err = add_writer(pipeline, new_memleak(options));
 	if (!err && options->json_path)
@@ -206,8 +206,7 @@ static int note_process(struct pipeline *pipeline, const struct row *row, bool s
 		int err = processes_seen(pipeline->processes, row->tgid, row->time_ns, selected);
 
 		if (!err && pipeline->select->cgroup_count)
-			processes_set_cgroup(pipeline->processes, row->tgid,
-					     select_cgroup(pipeline->select, row->cgroup));
+			processes_set_cgroup(pipeline->processes, row->tgid, select_cgroup(pipeline->select, row->cgroup));
 		if (!err && row->tid == row->tgid)
 			processes_identify(pipeline->processes, row->tgid, row->start_time_ns, row->ppid);
 		return err;
@@ -255,8 +254,7 @@ static int judge_event(struct pipeline *pipeline, const struct event *event, boo
 			return err;
 		processes_identify(pipeline->processes, event->tgid, event->start_time_ns, 0);
 		/* it begins where its creator is; threads of that are not known here, and then its first row decides */
-		processes_set_cgroup(pipeline->processes, event->tgid,
-				     processes_in_cgroup(pipeline->processes, event->other_tid));
+		processes_set_cgroup(pipeline->processes, event->tgid, processes_in_cgroup(pipeline->processes, event->other_tid));
 		return 0;
 	}
 	if (event->renamed)

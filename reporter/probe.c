@@ -80,8 +80,7 @@ static int parse_one(struct probe_set *set, const char *text, const char *argume
 	return 0;
 }
 
-int probe_set_parse(struct probe_set *set, char *const *texts, size_t count, const char *arguments, char *error,
-		    size_t error_size)
+int probe_set_parse(struct probe_set *set, char *const *texts, size_t count, const char *arguments, char *error, size_t error_size)
 {
 	int err = 0;
 

@@ -51,8 +51,7 @@ struct probe_set {
  * Parse texts BIN:FUNC[(ARGS)]; `arguments` (NULL: none) is for those without ARGS. Returns 0, -ENOMEM, or -EINVAL with
  * one line in `error`. The set must be freed either way.
  */
-int probe_set_parse(struct probe_set *set, char *const *texts, size_t count, const char *arguments, char *error,
-		    size_t error_size);
+int probe_set_parse(struct probe_set *set, char *const *texts, size_t count, const char *arguments, char *error, size_t error_size);
 void probe_set_free(struct probe_set *set);
 
 /**

@@ -42,8 +42,7 @@ static void squeeze(char *out, size_t size, const char *name)
 	size_t used = 0;
 
 	for (; *name && used + 1 < size; name++) {
-		bool between_words = *name == ' ' && used &&
-				     (isalnum((unsigned char)out[used - 1]) || out[used - 1] == '_') &&
+		bool between_words = *name == ' ' && used && (isalnum((unsigned char)out[used - 1]) || out[used - 1] == '_') &&
 				     (isalnum((unsigned char)name[1]) || name[1] == '_');
 
 		if (*name != ' ' || between_words)
@@ -163,13 +162,11 @@ static int explain(const struct search *search, int err)
 			      "the symbol is not a function but chooses one when the program starts (an IFUNC)");
 	if (search->clone[0]) {
 		snprintf(text, sizeof(text),
-			 "the compiler has made %.150s of it, with other arguments perhaps (expected that name)",
-			 search->clone);
+			 "the compiler has made %.150s of it, with other arguments perhaps (expected that name)", search->clone);
 		return refuse(set, probe, -ENOENT, text);
 	}
-	return refuse(
-		set, probe, -ENOENT,
-		"there is no function of that name in the file (expected a name of its symbol table, or one of C++)");
+	return refuse(set, probe, -ENOENT,
+		      "there is no function of that name in the file (expected a name of its symbol table, or one of C++)");
 }
 
 static int find_functions(struct probe_set *set, size_t number, size_t number_of_file, struct elf_file *file)

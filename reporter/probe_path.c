@@ -60,11 +60,9 @@ static int open_mapped(uint32_t pid, const char *line, const char *name)
 	char path[PATH_MAX];
 	int at = 0, fd;
 
-	if (sscanf(line, "%*x-%*x %*s %*x %x:%x %llu %n", &major_number, &minor_number, &inode, &at) != 3 ||
-	    line[at] != '/')
+	if (sscanf(line, "%*x-%*x %*s %*x %x:%x %llu %n", &major_number, &minor_number, &inode, &at) != 3 || line[at] != '/')
 		return -ENOENT;
-	if (snprintf(path, sizeof(path), "/proc/%u/root%.*s", pid, (int)strcspn(line + at, "\n"), line + at) >=
-	    (int)sizeof(path))
+	if (snprintf(path, sizeof(path), "/proc/%u/root%.*s", pid, (int)strcspn(line + at, "\n"), line + at) >= (int)sizeof(path))
 		return -ENAMETOOLONG;
 	fd = open_plain(path);
 	if (fd < 0)
@@ -132,8 +130,7 @@ static int open_for_command(const char *command, const char *name)
 	return fd >= 0 ? fd : open_in_path(library_directories, name);
 }
 
-int probe_path_open(const char *name, const uint32_t *pids, size_t pid_count, const char *command, char *error,
-		    size_t error_size)
+int probe_path_open(const char *name, const uint32_t *pids, size_t pid_count, const char *command, char *error, size_t error_size)
 {
 	int fd = -ENOENT;
 
@@ -146,8 +143,7 @@ int probe_path_open(const char *name, const uint32_t *pids, size_t pid_count, co
 	for (size_t i = 0; fd < 0 && i < pid_count; i++) {
 		fd = open_from_process(pids[i], name);
 		if (fd == -EPERM) {
-			snprintf(error, error_size,
-				 "what process %u has mapped is not yours to see (root, or a path, is needed)",
+			snprintf(error, error_size, "what process %u has mapped is not yours to see (root, or a path, is needed)",
 				 pids[i]);
 			return fd;
 		}
@@ -155,9 +151,8 @@ int probe_path_open(const char *name, const uint32_t *pids, size_t pid_count, co
 	if (fd < 0 && command)
 		fd = open_for_command(command, name);
 	if (fd < 0)
-		snprintf(
-			error, error_size,
-			"no file of that name was found (expected a path, or the name of a program or library that the "
-			"processes use; ./ stands before a file in this directory)");
+		snprintf(error, error_size,
+			 "no file of that name was found (expected a path, or the name of a program or library that the "
+			 "processes use; ./ stands before a file in this directory)");
 	return fd;
 }

@@ -40,11 +40,10 @@ void proc_clock_advance(struct proc_clock *clock, const struct proc_reading *rea
 bool proc_clock_fits(const struct proc_clock *clock, const struct proc_reading *reading);
 
 /** The metrics that there can be, bit per enum metric_id. */
-#define PROC_METRICS                                                                                            \
-	(METRIC_BIT(M_task_utime_jiffies) | METRIC_BIT(M_task_stime_jiffies) |                                   \
-	 METRIC_BIT(M_task_minor_pagefault_count) | METRIC_BIT(M_task_major_pagefault_count) |                   \
-	 METRIC_BIT(M_task_vm_size) | METRIC_BIT(M_task_pm_size) | METRIC_BIT(M_task_state) |                    \
-	 METRIC_BIT(M_task_thread_count) | METRIC_BIT(M_task_on_cpu_ns))
+#define PROC_METRICS                                                                                                      \
+	(METRIC_BIT(M_task_utime_jiffies) | METRIC_BIT(M_task_stime_jiffies) | METRIC_BIT(M_task_minor_pagefault_count) | \
+	 METRIC_BIT(M_task_major_pagefault_count) | METRIC_BIT(M_task_vm_size) | METRIC_BIT(M_task_pm_size) |             \
+	 METRIC_BIT(M_task_state) | METRIC_BIT(M_task_thread_count) | METRIC_BIT(M_task_on_cpu_ns))
 
 /** Those that `stat` tells but for CPU time in ns, as `value` and its presence bitmap. `thread`: of one thread. */
 uint64_t proc_metrics(const struct proc_stat *stat, bool thread, uint64_t value[METRIC_TOTAL]);

@@ -57,8 +57,8 @@ void proc_remove_task(struct process *process, struct task *task)
 
 /* --- rows */
 
-static int send_row(struct source_proc *source, const struct process *process, const struct task *task,
-		    uint64_t present, const uint64_t *value, bool process_ended)
+static int send_row(struct source_proc *source, const struct process *process, const struct task *task, uint64_t present,
+		    const uint64_t *value, bool process_ended)
 {
 	char comm[ROW_COMM_BYTES], process_comm[ROW_COMM_BYTES], cgroup[3 * PROC_CGROUP_BYTES] = "";
 	struct row row = {
@@ -90,8 +90,7 @@ static int send_row(struct source_proc *source, const struct process *process, c
 }
 
 /* Its last row, of which nothing is known but that it is the last. */
-static int send_unknown_end(struct source_proc *source, const struct process *process, struct task *task,
-			    bool process_ended)
+static int send_unknown_end(struct source_proc *source, const struct process *process, struct task *task, bool process_ended)
 {
 	static const uint64_t nothing[METRIC_TOTAL];
 
@@ -164,8 +163,7 @@ static bool used_by_child(uint32_t pid, uint64_t *used_ns)
 	return true;
 }
 
-int proc_sample_task(struct source_proc *source, struct process *process, const struct found *found, bool over,
-		       bool process_over)
+int proc_sample_task(struct source_proc *source, struct process *process, const struct found *found, bool over, bool process_over)
 {
 	bool thread = source->settings.threads;
 	struct proc_reading reading = {
@@ -201,4 +199,3 @@ int proc_sample_task(struct source_proc *source, struct process *process, const 
 	present = proc_metrics(&found->stat, thread, value) | put_time(source, task, &reading, value);
 	return send_row(source, process, task, present, value, process_over);
 }
-

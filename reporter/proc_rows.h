@@ -50,7 +50,7 @@ struct source_proc {
 	const struct top_figures *top; /* of this tick; NULL: CPU time is what stat says */
 	unsigned int cpus;
 	struct process *processes;
-	uint64_t scan;         /* number of the current one, from 1 */
+	uint64_t scan; /* number of the current one, from 1 */
 	uint64_t tick_wall_ns;
 	uint64_t wall_offset_ns;
 	struct found *found;
@@ -71,7 +71,6 @@ void proc_remove_task(struct process *process, struct task *task);
 int proc_end_unseen(struct source_proc *source, struct process *process, bool all_ended);
 
 /** A row with what was found of one task; its last one if it is `over`. Returns likewise. */
-int proc_sample_task(struct source_proc *source, struct process *process, const struct found *found, bool over,
-		     bool process_over);
+int proc_sample_task(struct source_proc *source, struct process *process, const struct found *found, bool over, bool process_over);
 
 #endif

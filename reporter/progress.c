@@ -14,8 +14,7 @@ static bool is_shown;
 
 bool progress_is_wanted(const struct options *options)
 {
-	bool to_terminal = options->json_path ? strcmp(options->json_path, "-") == 0 && isatty(STDOUT_FILENO) :
-						!options->csv_dir;
+	bool to_terminal = options->json_path ? strcmp(options->json_path, "-") == 0 && isatty(STDOUT_FILENO) : !options->csv_dir;
 
 	return options->duration_ns && options->action == ACTION_REPORT && !to_terminal && isatty(STDERR_FILENO);
 }
@@ -26,11 +25,10 @@ void progress_format(const struct progress *progress, char *out, size_t size)
 	char bytes[PEOPLE_BYTES_ROOM], gaps[40] = "";
 
 	if (progress->gaps)
-		snprintf(gaps, sizeof(gaps), ", %llu gap%s", (unsigned long long)progress->gaps,
-			 progress->gaps == 1 ? "" : "s");
+		snprintf(gaps, sizeof(gaps), ", %llu gap%s", (unsigned long long)progress->gaps, progress->gaps == 1 ? "" : "s");
 	snprintf(out, size, "%llu of %llu s, %llu rows, %llu lost%s, %s bytes written", progress->elapsed_ns / s,
-		 (progress->duration_ns + s - 1) / s, (unsigned long long)progress->rows,
-		 (unsigned long long)progress->lost, gaps, people_bytes(bytes, progress->written_bytes));
+		 (progress->duration_ns + s - 1) / s, (unsigned long long)progress->rows, (unsigned long long)progress->lost, gaps,
+		 people_bytes(bytes, progress->written_bytes));
 }
 
 void progress_show(const struct progress *progress)

@@ -23,8 +23,8 @@ enum { REPORT_SIGNALS = 4 };
 enum phase {
 	PHASE_CONNECTING, /* until Subscribed; in a gap again */
 	PHASE_ARMED,
-	PHASE_CLOSING,    /* Unsubscribe has been sent */
-	PHASE_OVER,       /* nothing more is reported; a command may still run */
+	PHASE_CLOSING, /* Unsubscribe has been sent */
+	PHASE_OVER,    /* nothing more is reported; a command may still run */
 };
 
 struct report {
@@ -32,13 +32,13 @@ struct report {
 	struct pipeline *pipeline;
 	struct launch *launch;
 	uv_loop_t loop;
-	uv_timer_t guard;    /* on the collector's answers */
+	uv_timer_t guard; /* on the collector's answers */
 	uv_timer_t duration;
-	uv_timer_t retry;    /* to connect, in a gap */
+	uv_timer_t retry; /* to connect, in a gap */
 	uv_timer_t progress;
-	uint64_t began_ns;   /* uv_hrtime() */
+	uint64_t began_ns; /* uv_hrtime() */
 	uv_signal_t signals[REPORT_SIGNALS];
-	uv_poll_t command;   /* its end */
+	uv_poll_t command; /* its end */
 	struct link link;
 	struct source source;
 	struct local *local; /* --cpu stat and top; NULL: it is the collector that tells of the CPU */
@@ -46,8 +46,8 @@ struct report {
 	struct subscribe_targets targets;
 	enum phase phase;
 	uint32_t feed;
-	bool greeted;        /* on this connection */
-	bool in_gap;         /* from the loss of the connection to the next baseline */
+	bool greeted;          /* on this connection */
+	bool in_gap;           /* from the loss of the connection to the next baseline */
 	uint64_t gap_began_ns; /* uv_hrtime() */
 	uint64_t retry_ms;
 	bool had_baseline;   /* once: from here on a lost collector is waited for */

@@ -21,16 +21,16 @@ struct row {
 	uint64_t wall_ns;       /* since the epoch, of the measurement */
 	uint64_t tick_wall_ns;  /* since the epoch, the same for all rows of a tick; 0 with `ended` */
 	uint32_t tid, tgid, ppid, uid;
-	uint32_t exit_status;   /* with `ended`: as wait(2) gives it */
-	bool baseline;          /* of tick 0: what the first window is measured from */
+	uint32_t exit_status; /* with `ended`: as wait(2) gives it */
+	bool baseline;        /* of tick 0: what the first window is measured from */
 	bool ended;
-	bool process_ended;     /* with `ended`: no thread of the process is left */
+	bool process_ended;       /* with `ended`: no thread of the process is left */
 	const char *comm;         /* of the task: a thread's own name where rows are threads */
 	const char *process_comm; /* of the process */
 	const char *cgroup;
-	const char *rules;        /* names of the rules that select its process, separated by `;` */
-	uint64_t present;       /* bit per enum metric_id: value[] has it */
-	uint64_t hidden;        /* those of them that only stand for what is derived of them, and are not told */
+	const char *rules; /* names of the rules that select its process, separated by `;` */
+	uint64_t present;  /* bit per enum metric_id: value[] has it */
+	uint64_t hidden;   /* those of them that only stand for what is derived of them, and are not told */
 	const uint64_t *value;
 
 	/* Added by derive.c: what happened since the previous sample of the task. */
@@ -70,12 +70,12 @@ struct event {
 	uint64_t wall_ns; /* since the epoch */
 	uint64_t start_time_ns;
 	uint32_t tid, tgid, uid;
-	bool started;         /* the task is new */
-	bool renamed;         /* `old_comm` was its name before */
-	uint32_t other_tid;   /* of its creator, or the one it had before an exec */
-	const char *comm;     /* after the change */
+	bool started;       /* the task is new */
+	bool renamed;       /* `old_comm` was its name before */
+	uint32_t other_tid; /* of its creator, or the one it had before an exec */
+	const char *comm;   /* after the change */
 	const char *old_comm;
-	const char *detail;   /* as the writers print it */
+	const char *detail;        /* as the writers print it */
 	const struct alarm *alarm; /* of "alarm" and "clear" */
 };
 
@@ -88,18 +88,18 @@ struct call_task {
 
 /** System calls in the order of their times. */
 struct calls {
-	const struct call *list;  /* calls.h */
+	const struct call *list; /* calls.h */
 	size_t count;
 	const struct call_task *tasks; /* what each one's `task` means */
 	size_t task_count;
-	int64_t wall_offset_ns;   /* to be added to their times: ns since the epoch */
+	int64_t wall_offset_ns; /* to be added to their times: ns since the epoch */
 };
 
 /** Something that this reporter did not get. */
 struct loss {
 	char cause[32]; /* "queue_samples", ... */
 	uint64_t count;
-	uint64_t wall_ns;  /* when it was told */
+	uint64_t wall_ns; /* when it was told */
 };
 
 /** The connection to the collector was lost: nothing is known of the time until the next tick. */

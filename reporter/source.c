@@ -13,8 +13,7 @@
 
 enum { DETAIL_BYTES = 2 * ROW_COMM_BYTES + 64 };
 
-void source_init(struct source *source, const Taskmon__Welcome *welcome, struct pipeline *pipeline,
-		 const struct probe_set *probes)
+void source_init(struct source *source, const Taskmon__Welcome *welcome, struct pipeline *pipeline, const struct probe_set *probes)
 {
 	uint64_t tick_wall_ns = source->tick_wall_ns; /* of an earlier connection */
 
@@ -229,8 +228,7 @@ int source_loss(struct source *source, const Taskmon__Loss *message)
 			.wall_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec,
 		};
 
-		lower_name(&taskmon__loss__cause__descriptor, (int)message->counts[i]->cause, loss.cause,
-			   sizeof(loss.cause));
+		lower_name(&taskmon__loss__cause__descriptor, (int)message->counts[i]->cause, loss.cause, sizeof(loss.cause));
 		err = pipeline_loss(source->pipeline, &loss);
 	}
 	return err;

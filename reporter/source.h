@@ -20,9 +20,9 @@ struct source {
 	struct wire_catalogue catalogue;
 	struct pipeline *pipeline;
 	const struct probe_set *probes; /* that were asked for; NULL: none */
-	bool has_baseline;     /* tick 0 is complete */
-	uint64_t tick_wall_ns; /* of the last tick that was complete */
-	const uint8_t *cgroup_bytes; /* of the wire, of which `cgroup` was made */
+	bool has_baseline;              /* tick 0 is complete */
+	uint64_t tick_wall_ns;          /* of the last tick that was complete */
+	const uint8_t *cgroup_bytes;    /* of the wire, of which `cgroup` was made */
 	char comm[ROW_COMM_BYTES], process_comm[ROW_COMM_BYTES];
 	char rules[3 * RULES_BYTES];
 	char cgroup[3 * WIRE_CGROUP_MAX + 1];
@@ -31,8 +31,7 @@ struct source {
 };
 
 /** `welcome` has the catalogue that all later frames refer to. */
-void source_init(struct source *source, const Taskmon__Welcome *welcome, struct pipeline *pipeline,
-		 const struct probe_set *probes);
+void source_init(struct source *source, const Taskmon__Welcome *welcome, struct pipeline *pipeline, const struct probe_set *probes);
 
 /** Each returns 0; -EPROTO for a frame that contradicts itself; or what the pipeline returned. */
 int source_samples(struct source *source, const Taskmon__Samples *samples);

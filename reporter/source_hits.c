@@ -21,10 +21,9 @@ static bool is_whole(const Taskmon__ProbeHits *message)
 {
 	size_t count = message->count;
 
-	return message->n_time == count && message->n_tid == count && message->n_tgid == count &&
-	       message->n_probe == count && message->n_flags == count && message->n_depth == count &&
-	       message->n_present == count && message->n_heap_times == message->n_heap_bytes &&
-	       message->n_times_change == message->n_bytes_change;
+	return message->n_time == count && message->n_tid == count && message->n_tgid == count && message->n_probe == count &&
+	       message->n_flags == count && message->n_depth == count && message->n_present == count &&
+	       message->n_heap_times == message->n_heap_bytes && message->n_times_change == message->n_bytes_change;
 }
 
 static int read_argument(struct cursor *cursor, struct hit *hit, size_t i, size_t *used)

@@ -184,8 +184,7 @@ static int watched(struct source_proc *source, const struct found *found, struct
 	struct process *process = find_process(source, found->pid);
 	int err = 0;
 
-	if (!process &&
-	    (source->settings.all || (source->settings.children && find_process(source, (uint32_t)found->stat.ppid)))) {
+	if (!process && (source->settings.all || (source->settings.children && find_process(source, (uint32_t)found->stat.ppid)))) {
 		process = add_process(source, found->pid, found->stat.start_ticks);
 		if (!process) {
 			log_error(NULL, "out of memory");
@@ -213,7 +212,7 @@ static int sample_thread(void *context, uint32_t tid)
 	if (err)
 		return is_gone(err) ? 0 : cannot_read(tid, err);
 	return proc_sample_task(walk->source, walk->process, &found, found.stat.state == 'Z' || found.stat.state == 'X',
-			   walk->process_over);
+				walk->process_over);
 }
 
 static int sample_threads(struct source_proc *source, struct process *process)

@@ -10,7 +10,7 @@
 
 enum {
 	NAMES_MAX = 64, /* that a subscription may have */
-	REQUEST = 1, /* the only one of a connection */
+	REQUEST = 1,    /* the only one of a connection */
 	NS_PER_MS = 1000000,
 	CLOSING_LEAD_MS = 5,
 	EXPLAIN_TICK_NS = 500000000,
@@ -46,8 +46,7 @@ static bool is_simple(const char *pattern)
 	size_t length = strlen(pattern), special = strcspn(pattern, "*?[\\");
 
 	return length && (special == length ? length < TASK_COMM_BYTES :
-					      pattern[special] == '*' && special + 1 == length &&
-						      special < TASK_COMM_BYTES - 1);
+					      pattern[special] == '*' && special + 1 == length && special < TASK_COMM_BYTES - 1);
 }
 
 bool subscribe_names_suffice(const struct options *options)
@@ -81,8 +80,7 @@ bool subscribe_wants_probes(const struct options *options)
 	       (options->csv_dir || options->json_path);
 }
 
-static void put_probes(Taskmon__Subscribe *subscribe, const struct probe_set *set, Taskmon__Probe *probes,
-		       Taskmon__Probe **list)
+static void put_probes(Taskmon__Subscribe *subscribe, const struct probe_set *set, Taskmon__Probe *probes, Taskmon__Probe **list)
 {
 	for (size_t i = 0; i < set->symbol_count; i++) {
 		const struct probe_symbol *symbol = &set->symbols[i];
@@ -189,7 +187,8 @@ void subscribe_warn(const Taskmon__Welcome *welcome, const struct options *optio
 	struct wire_catalogue catalogue;
 
 	if (sends_more(options))
-		log_info(NULL, "the collector sends more than is shown: users, cgroups, and names but for whole ones and NAME*, are selected here");
+		log_info(NULL, "the collector sends more than is shown: users, cgroups, and names but for whole ones and NAME*, "
+			       "are selected here");
 	wire_read_catalogue(welcome, &catalogue);
 	/* the table tells of alarms too */
 	warn_of(&catalogue, threshold_rules_needs(&options->thresholds), "raises no alarm");

@@ -12,8 +12,8 @@
 enum {
 	TITLE_BYTES = 32,
 	CELL_BYTES = 32,
-	COMM_MIN = 12,  /* columns that a name must have */
-	COMM_MAX = 18,  /* and at most, if something follows: 15, a mark and a gap */
+	COMM_MIN = 12, /* columns that a name must have */
+	COMM_MAX = 18, /* and at most, if something follows: 15, a mark and a gap */
 	USUAL_WIDTH = 80,
 };
 
@@ -142,7 +142,9 @@ void table_read_row(const struct row *row, unsigned int sort, struct table_row *
 		.uid = row->uid,
 		.start_time_ns = row->start_time_ns,
 		.window_ns = row->window_ns,
-		.state = row->ended ? 'X' : row_has(row, M_task_state) ? (char)row->value[M_task_state] : '?',
+		.state = row->ended                 ? 'X' :
+			 row_has(row, M_task_state) ? (char)row->value[M_task_state] :
+						      '?',
 	};
 	for (int id = 0; id < FIGURES; id++) {
 		char title[TITLE_BYTES];
@@ -242,10 +244,21 @@ static const struct {
 
 /* What a narrow screen keeps longest comes first. */
 static const enum column_id by_importance[] = {
-	COLUMN_COMM, COLUMN_PID, COLUMN_TID, COLUMN_FIGURES + FIGURE_CPU, COLUMN_FIGURES + FIGURE_SORT,
-	COLUMN_FIGURES + FIGURE_RSS, COLUMN_STATE, COLUMN_USER, COLUMN_FIGURES + FIGURE_THREADS,
-	COLUMN_FIGURES + FIGURE_READ, COLUMN_FIGURES + FIGURE_WRITE, COLUMN_FIGURES + FIGURE_DELAY,
-	COLUMN_FIGURES + FIGURE_SWITCHES, COLUMN_FIGURES + FIGURE_FAULTS, COLUMN_CGROUP,
+	COLUMN_COMM,
+	COLUMN_PID,
+	COLUMN_TID,
+	COLUMN_FIGURES + FIGURE_CPU,
+	COLUMN_FIGURES + FIGURE_SORT,
+	COLUMN_FIGURES + FIGURE_RSS,
+	COLUMN_STATE,
+	COLUMN_USER,
+	COLUMN_FIGURES + FIGURE_THREADS,
+	COLUMN_FIGURES + FIGURE_READ,
+	COLUMN_FIGURES + FIGURE_WRITE,
+	COLUMN_FIGURES + FIGURE_DELAY,
+	COLUMN_FIGURES + FIGURE_SWITCHES,
+	COLUMN_FIGURES + FIGURE_FAULTS,
+	COLUMN_CGROUP,
 };
 
 static const char *column_title(const struct table_layout *layout, int id, char room[TITLE_BYTES])
@@ -336,8 +349,7 @@ void table_format_header(const struct table_layout *layout, char *out, size_t si
 			put_cell(&line, layout, id, column_title(layout, id, room));
 }
 
-static void format_figure(const struct table_layout *layout, const struct table_row *row, enum figure_id id,
-			  char out[CELL_BYTES])
+static void format_figure(const struct table_layout *layout, const struct table_row *row, enum figure_id id, char out[CELL_BYTES])
 {
 	char title[TITLE_BYTES], text[PEOPLE_BYTES_ROOM];
 	struct figure figure = figure_of(id, layout->sort, title);
@@ -357,14 +369,13 @@ static void format_figure(const struct table_layout *layout, const struct table_
 		snprintf(out, CELL_BYTES, "%s", people_count(text, value));
 }
 
-void table_format_row(const struct table_layout *layout, const struct table_row *row, const char *user, char *out,
-		      size_t size)
+void table_format_row(const struct table_layout *layout, const struct table_row *row, const char *user, char *out, size_t size)
 {
 	struct line line = { out, size, 0, layout->width, 0 };
 	char pid[CELL_BYTES], tid[CELL_BYTES], comm[ROW_COMM_BYTES + 2], figure[CELL_BYTES];
 	const char state[] = { row->state, '\0' };
 	const char *const texts[COLUMNS] = {
-		[COLUMN_PID] = pid, [COLUMN_TID] = tid,       [COLUMN_USER] = user,
+		[COLUMN_PID] = pid,     [COLUMN_TID] = tid,   [COLUMN_USER] = user,
 		[COLUMN_STATE] = state, [COLUMN_COMM] = comm, [COLUMN_CGROUP] = row->cgroup,
 	};
 

@@ -12,7 +12,7 @@
 #include "row.h"
 
 #define TABLE_CGROUP_BYTES 256
-#define TABLE_LINE_BYTES 2048 /* of a line; every column may be of several bytes */
+#define TABLE_LINE_BYTES 2048       /* of a line; every column may be of several bytes */
 #define TABLE_SORT_CPU METRIC_TOTAL /* --sort task_cpu_percent; else an enum metric_id */
 
 /** What a task shows, besides who it is. */
@@ -72,7 +72,6 @@ bool table_is_active(const struct table_row *row);
 
 /** One line, cut to the width of the layout, without its end. `user`: the name of its uid. */
 void table_format_header(const struct table_layout *layout, char *out, size_t size);
-void table_format_row(const struct table_layout *layout, const struct table_row *row, const char *user, char *out,
-		      size_t size);
+void table_format_row(const struct table_layout *layout, const struct table_row *row, const char *user, char *out, size_t size);
 
 #endif

@@ -80,8 +80,7 @@ static void add_losses(const struct table_news *news, char *out, size_t size)
 					 (unsigned long long)news->losses[i].count);
 }
 
-void table_put_footer(const struct table_screen *screen, const struct table_news *news, size_t in_alarm, size_t shown,
-		      size_t count)
+void table_put_footer(const struct table_screen *screen, const struct table_news *news, size_t in_alarm, size_t shown, size_t count)
 {
 	char text[TABLE_LINE_BYTES], losses[512] = "nothing", gap[64] = "", clock[CLOCK_BYTES];
 

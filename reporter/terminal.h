@@ -9,8 +9,8 @@
 
 struct terminal {
 	bool is_terminal;
-	bool can_steer;  /* the cursor: not on one that says it is dumb */
-	bool has_colour; /* and nobody has set NO_COLOR */
+	bool can_steer;             /* the cursor: not on one that says it is dumb */
+	bool has_colour;            /* and nobody has set NO_COLOR */
 	unsigned int width, height; /* of a terminal */
 };
 

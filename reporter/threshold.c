@@ -33,8 +33,7 @@ struct thresholds {
 	struct task *tasks;
 };
 
-struct thresholds *thresholds_new(const struct threshold_rules *rules, uint64_t interval_ns, threshold_emit emit,
-				  void *context)
+struct thresholds *thresholds_new(const struct threshold_rules *rules, uint64_t interval_ns, threshold_emit emit, void *context)
 {
 	struct thresholds *thresholds = calloc(1, sizeof(*thresholds));
 

@@ -18,8 +18,7 @@ struct thresholds;
 typedef int (*threshold_emit)(void *context, const struct event *event);
 
 /** `rules` must live as long. NULL: out of memory. */
-struct thresholds *thresholds_new(const struct threshold_rules *rules, uint64_t interval_ns, threshold_emit emit,
-				  void *context);
+struct thresholds *thresholds_new(const struct threshold_rules *rules, uint64_t interval_ns, threshold_emit emit, void *context);
 void thresholds_free(struct thresholds *thresholds);
 
 /**

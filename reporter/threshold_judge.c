@@ -15,18 +15,18 @@
 enum {
 	SHARE_BEYOND = 20, /* every n-th is learned */
 	ACCEPT_WINDOWS = 10,
-	MISSED_MAX = 3,       /* intervals without a figure, and what a machine may stand still: more is a gap */
+	MISSED_MAX = 3, /* intervals without a figure, and what a machine may stand still: more is a gap */
 };
 
 #define LATE_NS 2000000000ULL
 
 struct threshold_state {
-	uint64_t time_ns;   /* of the last figure; 0: none */
-	uint64_t since_ns;  /* what would change the state has been so since then */
-	bool alarm, turning; /* turning: `since_ns` counts */
-	bool high;          /* what was beyond was too much */
-	size_t seen;        /* figures since the start */
-	size_t beyond;      /* figures in a row that were beyond a limit or in alarm */
+	uint64_t time_ns;              /* of the last figure; 0: none */
+	uint64_t since_ns;             /* what would change the state has been so since then */
+	bool alarm, turning;           /* turning: `since_ns` counts */
+	bool high;                     /* what was beyond was too much */
+	size_t seen;                   /* figures since the start */
+	size_t beyond;                 /* figures in a row that were beyond a limit or in alarm */
 	double value, limit, baseline; /* of the last figure that was judged */
 	struct ewma ewma;
 	struct mad mad; /* last: its values follow */
@@ -54,8 +54,7 @@ bool threshold_in_alarm(const struct threshold_state *state)
 	return state->alarm;
 }
 
-enum threshold_verdict threshold_restart(struct threshold_state *state, const char *cause,
-					 struct threshold_finding *finding)
+enum threshold_verdict threshold_restart(struct threshold_state *state, const char *cause, struct threshold_finding *finding)
 {
 	bool alarm = state->alarm;
 
@@ -118,14 +117,14 @@ static bool has_lasted(struct threshold_state *state, bool so, uint64_t time_ns,
 	return so && time_ns - state->since_ns >= for_ns;
 }
 
-static enum threshold_verdict judge_learned(const struct threshold_rule *rule, struct threshold_state *state,
-					    uint64_t time_ns, double value, uint64_t interval_ns)
+static enum threshold_verdict judge_learned(const struct threshold_rule *rule, struct threshold_state *state, uint64_t time_ns,
+					    double value, uint64_t interval_ns)
 {
 	bool is_static = rule->method == THRESHOLD_STATIC;
 	struct band limits, back;
 	bool beyond;
 
-	state->baseline = is_static			  ? NAN :
+	state->baseline = is_static                      ? NAN :
 			  rule->method == THRESHOLD_EWMA ? state->ewma.mean :
 							   mad_median(&state->mad, rule->window);
 	limits = is_static ? (struct band){ rule->below, rule->above } : band_of(rule, state, rule->k);

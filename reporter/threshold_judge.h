@@ -34,8 +34,7 @@ enum threshold_verdict threshold_judge(const struct threshold_rule *rule, struct
 				       double value, uint64_t interval_ns, struct threshold_finding *finding);
 
 /** Forget everything. THRESHOLD_CLEAR if an alarm ends by that, because of `cause`. */
-enum threshold_verdict threshold_restart(struct threshold_state *state, const char *cause,
-					 struct threshold_finding *finding);
+enum threshold_verdict threshold_restart(struct threshold_state *state, const char *cause, struct threshold_finding *finding);
 
 bool threshold_in_alarm(const struct threshold_state *state);
 

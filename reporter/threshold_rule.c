@@ -95,8 +95,7 @@ int threshold_parse_figure(struct threshold_rule *rule, const char *name, char *
 		snprintf(error, error_size, "%s is no number (expected a metric that is one)", name);
 		return -EINVAL;
 	}
-	if (length > suffix && strcmp(name + length - suffix, RATE_SUFFIX) == 0 &&
-	    find_figure(rule, name, length - suffix) == 0) {
+	if (length > suffix && strcmp(name + length - suffix, RATE_SUFFIX) == 0 && find_figure(rule, name, length - suffix) == 0) {
 		rule->figure = THRESHOLD_RATE;
 		if (metrics[rule->metric].kind == METRIC_COUNTER)
 			return 0;
@@ -105,8 +104,8 @@ int threshold_parse_figure(struct threshold_rule *rule, const char *name, char *
 		return -EINVAL;
 	}
 	near = metric_suggest(name);
-	snprintf(error, error_size, "unknown metric \"%s\" (%s%s%sexpected " CPU_PERCENT ", a metric or NAME"
-		 RATE_SUFFIX ")", name, near ? "did you mean " : "", near ? near : "", near ? "? " : "");
+	snprintf(error, error_size, "unknown metric \"%s\" (%s%s%sexpected " CPU_PERCENT ", a metric or NAME" RATE_SUFFIX ")", name,
+		 near ? "did you mean " : "", near ? near : "", near ? "? " : "");
 	return -EINVAL;
 }
 
@@ -175,8 +174,8 @@ static int complete_static(struct threshold_rule *rule, char *error, size_t erro
 			 isnan(rule->k) ? "window" : "k");
 		return -EINVAL;
 	}
-	if (!isnan(rule->clear) && (rule->sides == (THRESHOLD_ABOVE | THRESHOLD_BELOW) || rule->clear > rule->above ||
-				    rule->clear < rule->below)) {
+	if (!isnan(rule->clear) &&
+	    (rule->sides == (THRESHOLD_ABOVE | THRESHOLD_BELOW) || rule->clear > rule->above || rule->clear < rule->below)) {
 		snprintf(error, error_size, "\"clear\" is on the wrong side of the limit (expected it within the one limit)");
 		return -EINVAL;
 	}
@@ -214,8 +213,7 @@ static int complete_learning(struct threshold_rule *rule, char *error, size_t er
 	if (rule->warmup == SIZE_MAX)
 		rule->warmup = rule->window < THRESHOLD_WARMUP ? rule->window : THRESHOLD_WARMUP;
 	if (rule->warmup < WARMUP_LEAST) {
-		snprintf(error, error_size, "\"warmup\" is too short to learn from (expected at least %d samples)",
-			 WARMUP_LEAST);
+		snprintf(error, error_size, "\"warmup\" is too short to learn from (expected at least %d samples)", WARMUP_LEAST);
 		return -EINVAL;
 	}
 	return 0;
@@ -235,8 +233,7 @@ int threshold_rule_complete(struct threshold_rule *rule, char *error, size_t err
 	if (err)
 		return err;
 	if (isnan(rule->floor))
-		rule->floor = rule->figure == THRESHOLD_CPU_PERCENT && rule->method != THRESHOLD_STATIC ?
-				      THRESHOLD_CPU_FLOOR : 0;
+		rule->floor = rule->figure == THRESHOLD_CPU_PERCENT && rule->method != THRESHOLD_STATIC ? THRESHOLD_CPU_FLOOR : 0;
 	if (rule->name)
 		return 0;
 	threshold_figure_name(rule, figure, sizeof(figure));

@@ -34,15 +34,15 @@ struct threshold_rule {
 	enum metric_id metric; /* whose value or rate it is; M_task_on_cpu_ns for task_cpu_percent */
 	enum threshold_method method;
 	unsigned int sides;
-	double above, below;   /* limits of static */
-	double k;              /* of the others: how many deviations from the baseline */
+	double above, below;       /* limits of static */
+	double k;                  /* of the others: how many deviations from the baseline */
 	double clear, clear_below; /* back when within these: limits of static; `clear` in deviations for the others */
-	double floor;          /* figures below it are never alarming */
-	size_t window;         /* samples that the baseline is made of */
-	size_t warmup;         /* samples before the first verdict */
-	uint64_t for_ns;       /* so long beyond the limit before an alarm, and back before it clears; or THRESHOLD_FOR_TWO */
-	bool only;             /* rows of its tasks are written while in alarm only */
-	struct select match;   /* which processes */
+	double floor;              /* figures below it are never alarming */
+	size_t window;             /* samples that the baseline is made of */
+	size_t warmup;             /* samples before the first verdict */
+	uint64_t for_ns;           /* so long beyond the limit before an alarm, and back before it clears; or THRESHOLD_FOR_TWO */
+	bool only;                 /* rows of its tasks are written while in alarm only */
+	struct select match;       /* which processes */
 };
 
 struct threshold_rules {
@@ -56,7 +56,7 @@ struct threshold_rules {
 #define THRESHOLD_WINDOW 60
 #define THRESHOLD_WARMUP 30
 #define THRESHOLD_FOR_TWO UINT64_MAX /* two figures in a row: one may be anything */
-#define THRESHOLD_CPU_FLOOR 5.0 /* percent: what idles is often 0, from which anything is infinitely far */
+#define THRESHOLD_CPU_FLOOR 5.0      /* percent: what idles is often 0, from which anything is infinitely far */
 
 /** The keys that were not given are NAN, SIZE_MAX or 0; they get their defaults. */
 void threshold_rule_init(struct threshold_rule *rule);

@@ -44,8 +44,8 @@ static int be_alone(const void *context)
 	setpgid(0, 0); /* the terminal's signals are not for it */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	reset_signals();
-	if (setenv("LC_ALL", "C", 1) || setenv("HOME", "/nonexistent", 1) ||
-	    setenv("XDG_CONFIG_HOME", "/nonexistent", 1) || unsetenv("COLUMNS") || unsetenv("LINES"))
+	if (setenv("LC_ALL", "C", 1) || setenv("HOME", "/nonexistent", 1) || setenv("XDG_CONFIG_HOME", "/nonexistent", 1) ||
+	    unsetenv("COLUMNS") || unsetenv("LINES"))
 		return -errno;
 	return 0;
 }

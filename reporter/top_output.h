@@ -32,10 +32,10 @@ struct top_output {
 	struct top_figures figures;
 	char line[TOP_LINE_BYTES]; /* what of it has come; the rest of a longer one is dropped */
 	size_t used;
-	bool in_list;         /* below the header */
-	bool taken;           /* the line has been read although its end has not come yet */
+	bool in_list; /* below the header */
+	bool taken;   /* the line has been read although its end has not come yet */
 	unsigned int pid_column, cpu_column;
-	size_t expected;      /* tasks, as the summary says; 0: not known */
+	size_t expected; /* tasks, as the summary says; 0: not known */
 	size_t listed;
 };
 

@@ -14,10 +14,10 @@
 #include "row.h"
 
 enum writer_end {
-	WRITER_TICK, /* a tick is complete: what was written is to reach its readers */
+	WRITER_TICK,    /* a tick is complete: what was written is to reach its readers */
 	WRITER_REOPEN,  /* files have been moved away: open them anew by their names */
 	WRITER_RESIZED, /* the terminal has another size: show it anew */
-	WRITER_DONE, /* nothing more comes: outputs are closed and the writer is freed, also after an error */
+	WRITER_DONE,    /* nothing more comes: outputs are closed and the writer is freed, also after an error */
 };
 
 struct writer {
@@ -58,8 +58,7 @@ struct table_options {
  */
 struct writer *writer_csv_new(const char *directory, char *const *files, unsigned int modules, uint64_t metrics,
 			      const struct output_policy *policy);
-struct writer *writer_json_new(const char *path, unsigned int modules, uint64_t metrics,
-			       const struct output_policy *policy);
+struct writer *writer_json_new(const char *path, unsigned int modules, uint64_t metrics, const struct output_policy *policy);
 /** Without event.csv, which another writer has. */
 struct writer *writer_csv_beside(const char *directory, char *const *files, unsigned int modules,
 				 const struct output_policy *policy);

@@ -95,7 +95,7 @@ static int csv_free(struct csv_writer *csv)
 
 static int csv_end(struct writer *writer, enum writer_end how)
 {
-	int (*const end)(struct output *output) = how == WRITER_REOPEN ? output_reopen : output_flush;
+	int (*const end)(struct output * output) = how == WRITER_REOPEN ? output_reopen : output_flush;
 	struct csv_writer *csv = (struct csv_writer *)writer;
 	int err;
 
@@ -112,8 +112,8 @@ static int csv_end(struct writer *writer, enum writer_end how)
 	return err;
 }
 
-static struct writer *new_writer(const char *directory, char *const *files, unsigned int module_set, uint64_t metrics,
-				 bool events, const struct output_policy *policy)
+static struct writer *new_writer(const char *directory, char *const *files, unsigned int module_set, uint64_t metrics, bool events,
+				 const struct output_policy *policy)
 {
 	struct csv_writer *csv;
 	int err;

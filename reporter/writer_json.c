@@ -107,6 +107,8 @@ static int finish_line(struct json_writer *json, cJSON *object, bool complete)
 	return output_line_end(json->output);
 }
 
+/* a line for each member */
+/* clang-format off */
 static int json_row(struct writer *writer, const struct row *row)
 {
 	struct json_writer *json = (struct json_writer *)writer;
@@ -237,6 +239,7 @@ static int json_hit(struct writer *writer, const struct hit *hit)
 			ok = add_argument(object, hit, i);
 	return finish_line(json, object, ok);
 }
+/* clang-format on */
 
 static int json_begin(struct writer *writer)
 {
@@ -301,8 +304,7 @@ struct writer *writer_json_beside(struct writer *json, const char *source, unsig
 	return &beside->writer;
 }
 
-struct writer *writer_json_new(const char *path, unsigned int module_set, uint64_t metric_set,
-			       const struct output_policy *policy)
+struct writer *writer_json_new(const char *path, unsigned int module_set, uint64_t metric_set, const struct output_policy *policy)
 {
 	struct json_writer *json = new_writer(module_set, metric_set);
 

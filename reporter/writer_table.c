@@ -28,7 +28,7 @@ struct table_writer {
 	struct table_options options;
 	struct people_users *users;
 	struct table_alarms *alarms;
-	bool stale;       /* the rows are those of the tick before */
+	bool stale; /* the rows are those of the tick before */
 	bool had_tick;
 	bool was_cleared; /* the screen is ours */
 	uint64_t tick_wall_ns;
@@ -103,7 +103,7 @@ static int table_event(struct writer *writer, const struct event *event)
 	struct table_writer *table = (struct table_writer *)writer;
 	struct table_news *news = &table->news;
 	const struct alarm *alarm = event->alarm;
-	char (*grown)[TABLE_LINE_BYTES];
+	char(*grown)[TABLE_LINE_BYTES];
 
 	if (table_alarms_event(&table->alarms, event))
 		return no_memory();
@@ -113,8 +113,8 @@ static int table_event(struct writer *writer, const struct event *event)
 	if (!grown)
 		return no_memory();
 	news->alarm_lines = grown;
-	snprintf(grown[news->alarm_count++], sizeof(*grown), "%s: %u %s: %s %s, limit %s%s%s%s%s (%s)", event->name,
-		 event->tid, event->comm, alarm->metric, alarm->value, alarm->limit, alarm->baseline ? ", normal " : "",
+	snprintf(grown[news->alarm_count++], sizeof(*grown), "%s: %u %s: %s %s, limit %s%s%s%s%s (%s)", event->name, event->tid,
+		 event->comm, alarm->metric, alarm->value, alarm->limit, alarm->baseline ? ", normal " : "",
 		 alarm->baseline ? alarm->baseline : "", alarm->cause ? ", " : "", alarm->cause ? alarm->cause : "",
 		 alarm->threshold);
 	return 0;
@@ -297,8 +297,7 @@ static int table_done(struct table_writer *table)
 	int err;
 
 	/* final rows and losses after the last tick */
-	if (!table->stale &&
-	    (table->count || (!table->screen.in_place && (table->news.loss_count || table->news.alarm_count))))
+	if (!table->stale && (table->count || (!table->screen.in_place && (table->news.loss_count || table->news.alarm_count))))
 		table_tick(table);
 	err = output_close(table->screen.output);
 	people_users_free(table->users);

@@ -30,8 +30,8 @@ static int tasks_begin(struct writer *writer)
 	char line[128];
 	int err = output_begin(tasks->output);
 
-	snprintf(line, sizeof(line), "%7s %s%7s %-12s %-15s S   RSS  THR ", "PID", tasks->threads ? "    TID " : "",
-		 "PPID", "USER", "COMM");
+	snprintf(line, sizeof(line), "%7s %s%7s %-12s %-15s S   RSS  THR ", "PID", tasks->threads ? "    TID " : "", "PPID", "USER",
+		 "COMM");
 	put_line(tasks, line, "CGROUP  RULES");
 	return err;
 }
@@ -50,8 +50,8 @@ static int tasks_row(struct writer *writer, const struct row *row)
 	if (row_has(row, M_task_pm_size))
 		people_bytes(rss, row->value[M_task_pm_size]);
 	snprintf(line, sizeof(line), "%7u %s%7u %-12.12s %-15s %c %5s %4s ", row->tgid, tid, row->ppid,
-		 people_user(&tasks->users, row->uid), row->comm,
-		 row_has(row, M_task_state) ? (char)row->value[M_task_state] : '?', rss, threads);
+		 people_user(&tasks->users, row->uid), row->comm, row_has(row, M_task_state) ? (char)row->value[M_task_state] : '?',
+		 rss, threads);
 	output_text(tasks->output, line);
 	output_text(tasks->output, row->cgroup);
 	put_line(tasks, row->rules[0] ? "  " : "", row->rules);

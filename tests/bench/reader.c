@@ -69,7 +69,8 @@ static struct nlattr *ask(int fd, struct message *message, int family, int comma
 static int family_of(int fd, const char *name)
 {
 	struct message message;
-	struct nlattr *attribute = ask(fd, &message, GENL_ID_CTRL, CTRL_CMD_GETFAMILY, CTRL_ATTR_FAMILY_NAME, name, strlen(name) + 1);
+	struct nlattr *attribute =
+		ask(fd, &message, GENL_ID_CTRL, CTRL_CMD_GETFAMILY, CTRL_ATTR_FAMILY_NAME, name, strlen(name) + 1);
 
 	while (attribute->nla_type != CTRL_ATTR_FAMILY_ID)
 		attribute = (struct nlattr *)((char *)attribute + NLA_ALIGN(attribute->nla_len));

@@ -22,7 +22,7 @@ enum {
 	ANOMALIES = 8, /* of a series that has any */
 	GAP = 300,     /* samples from one to the next, at least */
 	SEEDS = 5,
-	GRACE = 3,     /* samples after an anomaly that still count as in it */
+	GRACE = 3, /* samples after an anomaly that still count as in it */
 	GRID = 60,
 };
 #define NS 1000000000ULL
@@ -30,7 +30,7 @@ enum {
 enum background { STEADY_LOW, STEADY_MIDDLE, STEADY_HIGH, NOISY, HEAVY_TAILS, DAILY, DRIFT, BACKGROUNDS };
 enum anomaly { NONE, STEP, RAMP, SPIKE, STALL, KINDS };
 
-static const char *const background_names[] = { "steady 3 %",  "steady 20 %",   "steady 60 %", "noisy",
+static const char *const background_names[] = { "steady 3 %",  "steady 20 %",  "steady 60 %", "noisy",
 						"heavy tails", "daily rhythm", "drift" };
 static const char *const anomaly_names[] = { "none", "step", "ramp", "spike", "stall" };
 
@@ -144,8 +144,7 @@ static void make_set(uint64_t which)
 
 /* --- scores */
 
-static void judge_series(const struct threshold_rule *rule, const struct series *series, struct score *score,
-			 bool verbose)
+static void judge_series(const struct threshold_rule *rule, const struct series *series, struct score *score, bool verbose)
 {
 	struct threshold_state *state = threshold_state_new(rule);
 	bool found[ANOMALIES] = { false };
@@ -204,9 +203,8 @@ static double f1(const struct score *score)
 
 static void print_score(const char *name, const struct score *score)
 {
-	printf("%-34s %9d %6d %6d %9.3f %7.3f %6.3f %7.1f\n", name, score->anomalies, score->found,
-	       score->alarms - score->found, precision(score), recall(score), f1(score),
-	       score->found ? score->delay / score->found : NAN);
+	printf("%-34s %9d %6d %6d %9.3f %7.3f %6.3f %7.1f\n", name, score->anomalies, score->found, score->alarms - score->found,
+	       precision(score), recall(score), f1(score), score->found ? score->delay / score->found : NAN);
 }
 
 /* --- the best fixed threshold */
@@ -231,8 +229,8 @@ static void init_fixed(struct threshold_rule *rule, double above, double below, 
 		exit(1);
 }
 
-static void try_pair(double above, double below, const struct threshold_rule *like, const struct series *only,
-		     struct score *best, double *best_above, double *best_below)
+static void try_pair(double above, double below, const struct threshold_rule *like, const struct series *only, struct score *best,
+		     double *best_above, double *best_below)
 {
 	struct threshold_rule rule;
 	struct score score = { 0 };

@@ -5,7 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define DEFINE_LOG(name)                                           \
+#define DEFINE_LOG(name)                                          \
 	void name(const char *subsystem, const char *format, ...) \
 	{                                                         \
 		char line[1024];                                  \

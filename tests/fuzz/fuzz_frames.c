@@ -39,7 +39,8 @@ static void read_calls(const Taskmon__Syscalls *message)
 	int count = calls_read(message, calls);
 
 	for (int i = 0; i < count; i++)
-		assert(calls[i].task < message->n_tid && (message->comm[calls[i].task].len == 0 || message->comm[calls[i].task].data));
+		assert(calls[i].task < message->n_tid &&
+		       (message->comm[calls[i].task].len == 0 || message->comm[calls[i].task].data));
 }
 
 static int on_frame(const Taskmon__Frame *message, void *context)

@@ -49,7 +49,8 @@ static void name_inode(char line[128])
 	struct stat file;
 
 	assert(fstat(file_fd, &file) == 0);
-	snprintf(line, 128, "\n7f0000000000-7f0000001000 r-xp 00000000 00:01 %llu      /lib/libc.so.6\n", (unsigned long long)file.st_ino);
+	snprintf(line, 128, "\n7f0000000000-7f0000001000 r-xp 00000000 00:01 %llu      /lib/libc.so.6\n",
+		 (unsigned long long)file.st_ino);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -13,7 +13,9 @@
 /* Call `i` of threads that take turns; values and numbers of all sizes. */
 static struct syscall_record record(unsigned int i, unsigned int threads)
 {
-	static const uint64_t values[] = { 0, 1, INT64_MAX, (uint64_t)INT64_MIN, UINT64_MAX, (uint64_t)-4095, 1ULL << 63, 0x7ffdeadbeef0 };
+	static const uint64_t values[] = {
+		0, 1, INT64_MAX, (uint64_t)INT64_MIN, UINT64_MAX, (uint64_t)-4095, 1ULL << 63, 0x7ffdeadbeef0
+	};
 	static const uint32_t numbers[] = { 0, 39, 511, UINT32_MAX, 0x40000000u + 513 };
 	struct syscall_record record = {
 		.value = values[i % 8],
@@ -153,10 +155,10 @@ static void contradictions_are_found(void **state)
 	good.task = task, good.time = time, good.call = call, good.value = value;
 	good.n_task = good.n_time = good.n_call = good.n_value = 2;
 	assert_int_equal(calls_read(&good, read_back), 2);
-#define REFUSED(change)                                                  \
-	do {                                                             \
-		bad = good;                                              \
-		change;                                                  \
+#define REFUSED(change)                                                 \
+	do {                                                            \
+		bad = good;                                             \
+		change;                                                 \
 		assert_int_equal(calls_read(&bad, read_back), -EPROTO); \
 	} while (0)
 	REFUSED(bad.n_task = 1);

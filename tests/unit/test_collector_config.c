@@ -30,7 +30,9 @@ static void a_whole_file_is_taken_over(void **state)
 	assert_int_equal(read_text(&config,
 				   "{ \"socket\": \"/tmp/x.sock\", \"group\": 65534, \"others\": \"deny\",\n"
 				   "  \"queue_bytes\": 65536, \"max_clients\": 7,\n"
-				   "  \"smaps_cpu_percent\": 0.5, \"smaps_max_rss\": 12345678901 }\n", error, sizeof(error)), 0);
+				   "  \"smaps_cpu_percent\": 0.5, \"smaps_max_rss\": 12345678901 }\n",
+				   error, sizeof(error)),
+			 0);
 	assert_string_equal(config.socket, "/tmp/x.sock");
 	assert_true(config.has_group);
 	assert_int_equal(config.group, 65534);
@@ -48,7 +50,8 @@ static void mistakes_are_told_with_their_line(void **state)
 	} cases[] = {
 		{ "{\n\n \"sokcet\": \"/x\" }", ":3: unknown key \"sokcet\" (did you mean \"socket\"?)" },
 		{ "{ \"frobnicate\": 1 }", ":1: unknown key \"frobnicate\"" },
-		{ "{ \"group\": 1,\n\"others\":\"own\",\n \"others\": \"deny\" }", ":3: \"others\" is there twice, first in line 2" },
+		{ "{ \"group\": 1,\n\"others\":\"own\",\n \"others\": \"deny\" }",
+		  ":3: \"others\" is there twice, first in line 2" },
 		{ "{ # of the group\n \"group\": 1 }", ":1: not valid JSON (it has no comments)" },
 		{ "{ \"others\":\n \"group\",\n \"group\": 1 }", ":1: \"others\": expected \"own\" or \"deny\"" },
 		{ "{\n \"max_clients\": 0 }", ":2: \"max_clients\": expected a whole number from 1 to 4096" },
@@ -57,14 +60,11 @@ static void mistakes_are_told_with_their_line(void **state)
 		{ "{ \"smaps_cpu_percent\": 0 }", ":1: \"smaps_cpu_percent\": expected a number from 0.1 to 100" },
 		{ "{ \"smaps_cpu_percent\": 101 }", ":1: \"smaps_cpu_percent\": expected a number from 0.1 to 100" },
 		{ "{ \"smaps_cpu_percent\": \"5\" }", ":1: \"smaps_cpu_percent\": expected a number from 0.1 to 100" },
-		{ "{ \"smaps_max_rss\": 0 }",
-		  ":1: \"smaps_max_rss\": expected a whole number from 1 to 1125899906842624" },
-		{ "{ \"smaps_max_rss\": 1e30 }",
-		  ":1: \"smaps_max_rss\": expected a whole number from 1 to 1125899906842624" },
+		{ "{ \"smaps_max_rss\": 0 }", ":1: \"smaps_max_rss\": expected a whole number from 1 to 1125899906842624" },
+		{ "{ \"smaps_max_rss\": 1e30 }", ":1: \"smaps_max_rss\": expected a whole number from 1 to 1125899906842624" },
 		{ "{ \"others\": \"all\" }", ":1: \"others\": expected \"own\" or \"deny\"" },
 		{ "{ \"socket\": \"relative\" }", ":1: \"socket\": expected an absolute path of at most 107 bytes" },
-		{ "{ \"group\": \"no-such-group-here\" }",
-		  ":1: \"group\": expected the name of an existing group, or a group id" },
+		{ "{ \"group\": \"no-such-group-here\" }", ":1: \"group\": expected the name of an existing group, or a group id" },
 		{ "{\n\n\"socket\": }", ":3: not valid JSON (an object was expected)" },
 		{ "[]", ":1: not valid JSON (an object was expected)" },
 		{ "", ":1: not valid JSON (an object was expected)" },

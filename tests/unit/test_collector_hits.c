@@ -56,8 +56,8 @@ static void calls_and_returns_become_columns(void **state)
 	assert_int_equal(message->probe[1], 3);
 	assert_int_equal(message->depth[1], 2);
 	assert_int_equal(message->flags[0], TASKMON__PROBE_HITS__FLAG__TOTALS);
-	assert_int_equal(message->flags[1], TASKMON__PROBE_HITS__FLAG__TOTALS | TASKMON__PROBE_HITS__FLAG__RETURN |
-						    TASKMON__PROBE_HITS__FLAG__CHANGE);
+	assert_int_equal(message->flags[1],
+			 TASKMON__PROBE_HITS__FLAG__TOTALS | TASKMON__PROBE_HITS__FLAG__RETURN | TASKMON__PROBE_HITS__FLAG__CHANGE);
 	assert_int_equal(message->heap_bytes[1], 400);
 	assert_int_equal(message->n_bytes_change, 1);
 	assert_int_equal(message->bytes_change[0], -100);

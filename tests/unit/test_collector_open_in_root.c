@@ -61,11 +61,13 @@ static int as_the_kernel(const char *path)
 
 static void what_is_found_is_what_the_kernel_finds(void **state)
 {
+	/* clang-format off */
 	static const char *const paths[] = {
 		"/", "", ".", "..", "/../..", "usr", "/usr/lib/libc.so", "usr//lib/./libc.so", "/lib/libc.so", "/lib64/libc.so",
 		"/lib64/../lib/libc.so", "/lib64/..", "bin/relative", "/bin/../../../bin/relative", "out", "/magic", "magic/etc", "loop",
 		"loop/x", "/none", "/none/..", "etc", "etc/passwd", "etc/..", "usr/lib/libc.so/", "lib/", "etc/", "bin/relative/.",
 	};
+	/* clang-format on */
 
 	(void)state;
 	if (as_the_kernel(".") == -ENOSYS)

@@ -26,33 +26,96 @@
 
 static int two_sockets[2];
 
-static long execute(void) { return execl("/bin/true", "true", NULL); }
-static long execute_opened(void) { return syscall(SYS_execveat, AT_FDCWD, "/bin/true", NULL, NULL, 0); }
-static long trace(void) { return ptrace(PTRACE_ATTACH, getppid(), NULL, NULL); }
-static long write_others_memory(void) { return syscall(SYS_process_vm_writev, getppid(), NULL, 0, NULL, 0, 0); }
-static long load_module(void) { return syscall(SYS_finit_module, -1, "", 0); }
-static long mount_something(void) { return mount("none", "/no such directory", "tmpfs", 0, NULL); }
-static long open_mount(void) { return syscall(SYS_fsopen, "cgroup2", 0); }
-static long become_another(void) { return setuid(1); }
-static long regain(void) { return syscall(SYS_capset, NULL, NULL); }
-static long set_up_ring(void) { return syscall(SYS_io_uring_setup, 1, NULL); }
-static long fork_one(void) { return syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0); }
-static long new_clone(void) { return syscall(SYS_clone3, NULL, 0); }
-static long own_socket(void) { return socket(AF_UNIX, SOCK_STREAM, 0); }
-static long internet_socket(void) { return socket(AF_INET, SOCK_STREAM, 0); }
-static long netlink_socket(void) { return socket(AF_NETLINK, SOCK_RAW, 0); }
+static long execute(void)
+{
+	return execl("/bin/true", "true", NULL);
+}
+static long execute_opened(void)
+{
+	return syscall(SYS_execveat, AT_FDCWD, "/bin/true", NULL, NULL, 0);
+}
+static long trace(void)
+{
+	return ptrace(PTRACE_ATTACH, getppid(), NULL, NULL);
+}
+static long write_others_memory(void)
+{
+	return syscall(SYS_process_vm_writev, getppid(), NULL, 0, NULL, 0, 0);
+}
+static long load_module(void)
+{
+	return syscall(SYS_finit_module, -1, "", 0);
+}
+static long mount_something(void)
+{
+	return mount("none", "/no such directory", "tmpfs", 0, NULL);
+}
+static long open_mount(void)
+{
+	return syscall(SYS_fsopen, "cgroup2", 0);
+}
+static long become_another(void)
+{
+	return setuid(1);
+}
+static long regain(void)
+{
+	return syscall(SYS_capset, NULL, NULL);
+}
+static long set_up_ring(void)
+{
+	return syscall(SYS_io_uring_setup, 1, NULL);
+}
+static long fork_one(void)
+{
+	return syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+}
+static long new_clone(void)
+{
+	return syscall(SYS_clone3, NULL, 0);
+}
+static long own_socket(void)
+{
+	return socket(AF_UNIX, SOCK_STREAM, 0);
+}
+static long internet_socket(void)
+{
+	return socket(AF_INET, SOCK_STREAM, 0);
+}
+static long netlink_socket(void)
+{
+	return socket(AF_NETLINK, SOCK_RAW, 0);
+}
 static long send_somewhere(void)
 {
 	struct sockaddr_un to = { .sun_family = AF_UNIX, .sun_path = "/run/systemd/notify" };
 
 	return sendto(two_sockets[0], "x", 1, 0, (struct sockaddr *)&to, sizeof(to));
 }
-static long send_on(void) { return send(two_sockets[0], "x", 1, 0) == 1 ? 0 : -1; }
-static long open_to_write(void) { return open("/dev/null", O_WRONLY); }
-static long open_anew(void) { return open("/tmp/taskmon-unit-privilege", O_RDONLY | O_CREAT, 0600); }
-static long open_memory(void) { return open("/proc/self/mem", O_RDWR); }
-static long open_by_how(void) { return syscall(SYS_openat2, AT_FDCWD, "/dev/null", NULL, 0); }
-static long open_to_read(void) { return open("/proc/self/status", O_RDONLY | O_CLOEXEC); }
+static long send_on(void)
+{
+	return send(two_sockets[0], "x", 1, 0) == 1 ? 0 : -1;
+}
+static long open_to_write(void)
+{
+	return open("/dev/null", O_WRONLY);
+}
+static long open_anew(void)
+{
+	return open("/tmp/taskmon-unit-privilege", O_RDONLY | O_CREAT, 0600);
+}
+static long open_memory(void)
+{
+	return open("/proc/self/mem", O_RDWR);
+}
+static long open_by_how(void)
+{
+	return syscall(SYS_openat2, AT_FDCWD, "/dev/null", NULL, 0);
+}
+static long open_to_read(void)
+{
+	return open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+}
 static long any_pages(void)
 {
 	return mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -1 : 0;
@@ -67,16 +130,28 @@ static long make_executable(void)
 
 	return mprotect(page, 4096, PROT_READ | PROT_EXEC);
 }
-static long type_for_the_user(void) { return ioctl(0, TIOCSTI, "x"); }
-static long kill_parent(void) { return kill(getppid(), 0); }
-static long make_dumpable(void) { return prctl(PR_SET_DUMPABLE, 1); }
+static long type_for_the_user(void)
+{
+	return ioctl(0, TIOCSTI, "x");
+}
+static long kill_parent(void)
+{
+	return kill(getppid(), 0);
+}
+static long make_dumpable(void)
+{
+	return prctl(PR_SET_DUMPABLE, 1);
+}
 static long raise_limit(void)
 {
 	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
 
 	return setrlimit(RLIMIT_CORE, &unlimited);
 }
-static long remove_name(void) { return unlink("/tmp/no such file") < 0 && errno == ENOENT ? 0 : -1; }
+static long remove_name(void)
+{
+	return unlink("/tmp/no such file") < 0 && errno == ENOENT ? 0 : -1;
+}
 static long list_modules_types(void)
 {
 	char attr[128] = { 0 };
@@ -96,7 +171,10 @@ static long pin(void)
 	return syscall(SYS_bpf, 6 /* BPF_OBJ_PIN */, attr, sizeof(attr));
 }
 
-static void *do_nothing(void *argument) { return argument; }
+static void *do_nothing(void *argument)
+{
+	return argument;
+}
 static long start_thread(void)
 {
 	pthread_t thread;
@@ -104,14 +182,20 @@ static long start_thread(void)
 	return pthread_create(&thread, NULL, do_nothing, NULL) || pthread_join(thread, NULL) ? -1 : 0;
 }
 /* In a thread that is begun after the drop, and in one that was there before it. */
-static void *execute_in_thread(void *argument) { return execute() ? argument : NULL; }
+static void *execute_in_thread(void *argument)
+{
+	return execute() ? argument : NULL;
+}
 static long execute_as_thread(void)
 {
 	pthread_t thread;
 
 	return pthread_create(&thread, NULL, execute_in_thread, NULL) || pthread_join(thread, NULL) ? -1 : 0;
 }
-static long end_badly(void) { abort(); }
+static long end_badly(void)
+{
+	abort();
+}
 
 enum outcome { WORKS = 0, DIES = -1 }; /* else: the errno that it fails with */
 
@@ -119,6 +203,7 @@ static const struct attempt {
 	const char *name;
 	long (*attempt)(void);
 	int outcome;
+	/* clang-format off */
 } attempts[] = {
 	{ "execve", execute, DIES }, { "execveat", execute_opened, DIES }, { "execve in a thread", execute_as_thread, DIES },
 	{ "ptrace", trace, DIES }, { "process_vm_writev", write_others_memory, DIES }, { "finit_module", load_module, DIES },
@@ -135,6 +220,7 @@ static const struct attempt {
 	{ "send", send_on, WORKS }, { "open for reading", open_to_read, WORKS }, { "memory", data_pages, WORKS },
 	{ "unlink", remove_name, WORKS }, { "a thread", start_thread, WORKS },
 };
+/* clang-format on */
 
 static int status_of(long (*attempt)(void))
 {

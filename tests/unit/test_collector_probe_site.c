@@ -41,18 +41,18 @@ static void it_moves_behind_what_does_nothing_to_arguments(void **state)
 static void it_does_not_move_behind_what_changes_them(void **state)
 {
 	(void)state;
-	expect(0, BYTES(0x31, 0xff, 0x55, 0xc3));                         /* xor %edi,%edi */
-	expect(0, BYTES(0x48, 0x89, 0xd6, 0x55, 0xc3));                   /* mov %rdx,%rsi */
-	expect(0, BYTES(0x40, 0xb7, 0x01, 0x55, 0xc3));                   /* mov $1,%dil */
-	expect(0, BYTES(0x48, 0xf7, 0xe2, 0x55, 0xc3));                   /* mul %rdx changes %rdx */
-	expect(0, BYTES(0x48, 0x83, 0xec, 0x08, 0x55, 0xc3));             /* sub $8,%rsp */
-	expect(0, BYTES(0xf3, 0x48, 0xab, 0x55, 0xc3));                   /* rep stos changes %rdi and %rcx */
-	expect(0, BYTES(0x66, 0x0f, 0xef, 0xc0, 0x55, 0xc3));             /* pxor %xmm0,%xmm0 */
-	expect(0, BYTES(0x48, 0x87, 0xfe, 0x55, 0xc3));                   /* xchg %rdi,%rsi */
-	expect(0, BYTES(0xff, 0xd0, 0x55, 0xc3));                         /* call *%rax */
-	expect(0, BYTES(0x0f, 0x05, 0x55, 0xc3));                         /* syscall */
-	expect(0, BYTES(0x0f, 0xa2, 0x55, 0xc3));                         /* cpuid changes %rcx and %rdx */
-	expect(0, BYTES(0xc3, 0x55, 0xc3));                               /* ret */
+	expect(0, BYTES(0x31, 0xff, 0x55, 0xc3));             /* xor %edi,%edi */
+	expect(0, BYTES(0x48, 0x89, 0xd6, 0x55, 0xc3));       /* mov %rdx,%rsi */
+	expect(0, BYTES(0x40, 0xb7, 0x01, 0x55, 0xc3));       /* mov $1,%dil */
+	expect(0, BYTES(0x48, 0xf7, 0xe2, 0x55, 0xc3));       /* mul %rdx changes %rdx */
+	expect(0, BYTES(0x48, 0x83, 0xec, 0x08, 0x55, 0xc3)); /* sub $8,%rsp */
+	expect(0, BYTES(0xf3, 0x48, 0xab, 0x55, 0xc3));       /* rep stos changes %rdi and %rcx */
+	expect(0, BYTES(0x66, 0x0f, 0xef, 0xc0, 0x55, 0xc3)); /* pxor %xmm0,%xmm0 */
+	expect(0, BYTES(0x48, 0x87, 0xfe, 0x55, 0xc3));       /* xchg %rdi,%rsi */
+	expect(0, BYTES(0xff, 0xd0, 0x55, 0xc3));             /* call *%rax */
+	expect(0, BYTES(0x0f, 0x05, 0x55, 0xc3));             /* syscall */
+	expect(0, BYTES(0x0f, 0xa2, 0x55, 0xc3));             /* cpuid changes %rcx and %rdx */
+	expect(0, BYTES(0xc3, 0x55, 0xc3));                   /* ret */
 }
 
 static void what_has_a_prefix_is_not_emulated(void **state)

@@ -115,10 +115,8 @@ static void bytes_are_counted_per_user(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(nobody_takes_all_connections),
-		cmocka_unit_test(what_is_given_back_can_be_taken),
-		cmocka_unit_test(who_asks_too_much_rests),
-		cmocka_unit_test(debts_outlive_connections),
+		cmocka_unit_test(nobody_takes_all_connections), cmocka_unit_test(what_is_given_back_can_be_taken),
+		cmocka_unit_test(who_asks_too_much_rests),      cmocka_unit_test(debts_outlive_connections),
 		cmocka_unit_test(bytes_are_counted_per_user),
 	};
 

@@ -132,11 +132,8 @@ static void wanderers_keep_their_order(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(nothing_is_nothing),
-		TEST(the_present_is_the_end),
-		TEST(a_portion_is_the_oldest),
-		TEST(room_comes_back_on_the_way),
-		TEST(wanderers_keep_their_order),
+		TEST(nothing_is_nothing),         TEST(the_present_is_the_end),     TEST(a_portion_is_the_oldest),
+		TEST(room_comes_back_on_the_way), TEST(wanderers_keep_their_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,9 +52,10 @@ static void all_keys_must_hold(void **state)
 static void alternatives_and_exceptions_are_multiplied_out(void **state)
 {
 	struct rules rules = { 0 };
-	const struct rule *rule = one_rule(&rules, "{ \"any\": [ {\"comm\": \"a\"}, {\"comm\": \"b\", \"argv\": \"c\"} ],"
-						   "  \"all\": [ {\"user\": 7}, {\"connection\": {\"protocol\": \"udp\", \"port\": 53}} ],"
-						   "  \"except\": [ {\"comm\": \"d\"}, {\"argv\": \"c\"} ] }");
+	const struct rule *rule =
+		one_rule(&rules, "{ \"any\": [ {\"comm\": \"a\"}, {\"comm\": \"b\", \"argv\": \"c\"} ],"
+				 "  \"all\": [ {\"user\": 7}, {\"connection\": {\"protocol\": \"udp\", \"port\": 53}} ],"
+				 "  \"except\": [ {\"comm\": \"d\"}, {\"argv\": \"c\"} ] }");
 
 	(void)state;
 	assert_int_equal(rule->clause_count, 2);
@@ -109,7 +110,8 @@ static void mistakes_are_told_with_line_and_rule(void **state)
 		{ "{ \"limit\": {\"task_fd_count\": {\"above\": -1}} }", ":2: \"above\": expected a number" },
 		{ "{ \"limit\": {\"task_fd_count\": {\"above\": 1, \"below\": 2}} }", ":2: expected one of" },
 		{ "{ \"except\": {\"comm\": \"a\"} }", ":2: rule \"r\" selects nothing" },
-		{ "{ \"comm\": \"a\", \"except\": {\"comm\": \"b\", \"argv\": \"c\"} }", ":2: \"except\": expected a condition of one key" },
+		{ "{ \"comm\": \"a\", \"except\": {\"comm\": \"b\", \"argv\": \"c\"} }",
+		  ":2: \"except\": expected a condition of one key" },
 		{ "{ \"comm\": \"a\", \"except\": [] }", ":2: \"except\": expected a condition of one key" },
 		{ "{ \"any\": [ {\"comm\": \"a\"},\n{} ] }", ":3: expected a condition: an object with at least one key" },
 		{ "{ \"any\": [ {\"comm\": \"a\", \"children\": true} ] }", ":2: unknown key \"children\"" },
@@ -129,7 +131,9 @@ static void mistakes_are_told_with_line_and_rule(void **state)
 	}
 	assert_int_equal(read_text(&rules, "{ \"rules\":\n[] }", error, sizeof(error)), -EINVAL);
 	assert_string_equal(error, ":1: \"rules\": expected an object of rules by name");
-	assert_int_equal(read_text(&rules, "{ \"rules\": {\n\"one\": {\"comm\": \"a\"},\n\"two words\": {}} }", error, sizeof(error)), -EINVAL);
+	assert_int_equal(
+		read_text(&rules, "{ \"rules\": {\n\"one\": {\"comm\": \"a\"},\n\"two words\": {}} }", error, sizeof(error)),
+		-EINVAL);
 	assert_ptr_equal(strstr(error, ":3: rule \"two words\": expected a name"), error);
 	assert_int_equal(rules.count, 0); /* nor the rule before the mistake */
 	assert_int_equal(read_text(&rules, "{", error, sizeof(error)), -EINVAL);

@@ -21,21 +21,20 @@
 #define NS 1000000000ULL
 #define NO_LIMIT (1ULL << 50)
 
-static const char whole[] =
-	"557c3f0c7000-7ffe3b9b8000 ---p 00000000 00:00 0                          [rollup]\n"
-	"Rss:                1748 kB\n"
-	"Pss:                 208 kB\n"
-	"Pss_Dirty:           112 kB\n"
-	"Shared_Clean:       1597 kB\n"
-	"Shared_Dirty:          3 kB\n"
-	"Private_Clean:        41 kB\n"
-	"Private_Dirty:       113 kB\n"
-	"Referenced:         1747 kB\n"
-	"Anonymous:           112 kB\n"
-	"LazyFree:              7 kB\n"
-	"Swap:                 11 kB\n"
-	"SwapPss:               0 kB\n"
-	"Locked:               99 kB\n";
+static const char whole[] = "557c3f0c7000-7ffe3b9b8000 ---p 00000000 00:00 0                          [rollup]\n"
+			    "Rss:                1748 kB\n"
+			    "Pss:                 208 kB\n"
+			    "Pss_Dirty:           112 kB\n"
+			    "Shared_Clean:       1597 kB\n"
+			    "Shared_Dirty:          3 kB\n"
+			    "Private_Clean:        41 kB\n"
+			    "Private_Dirty:       113 kB\n"
+			    "Referenced:         1747 kB\n"
+			    "Anonymous:           112 kB\n"
+			    "LazyFree:              7 kB\n"
+			    "Swap:                 11 kB\n"
+			    "SwapPss:               0 kB\n"
+			    "Locked:               99 kB\n";
 
 static void parse(const char *text, struct task_record *record)
 {
@@ -46,10 +45,10 @@ static void parse(const char *text, struct task_record *record)
 	rollup_put(&rollup, record);
 }
 
-#define assert_metric(record, name, bytes)                          \
-	do {                                                        \
-		assert_true((record).present & METRIC_BIT(M_##name)); \
-		assert_int_equal((record).value[M_##name], bytes);  \
+#define assert_metric(record, name, bytes)                           \
+	do {                                                         \
+		assert_true((record).present &METRIC_BIT(M_##name)); \
+		assert_int_equal((record).value[M_##name], bytes);   \
 	} while (0)
 
 static void a_rollup_is_read_by_its_keys(void **state)
@@ -83,11 +82,13 @@ static void order_and_unknown_keys_do_not_matter(void **state)
 
 static void what_is_not_a_number_of_kb_is_absent(void **state)
 {
+	/* clang-format off */
 	static const char *const texts[] = {
 		"", "\n", "\n\n:\n", "Pss", "Pss:", "Pss:\n", "Pss: kB", "Pss:  kB\n", "Pss: 12", "Pss: 12 k", "Pss: 12 MB\n",
 		"Pss: 12 kB \n", "Pss: 12 kBs", "Pss: -12 kB", "Pss: 0x1 kB", "Pss: 1 2 kB", "pss: 12 kB", " Pss: 12 kB",
 		"Pss : 12 kB", "Pss: 99999999999999999999999 kB", "Pss: 18446744073709551615 kB", "Pss 12 kB", "\x80\xff: 1 kB",
 	};
+	/* clang-format on */
 	struct task_record record;
 
 	(void)state;
@@ -231,8 +232,7 @@ static struct task_record until_read(struct smaps *smaps, const struct task_reco
 		assert_true(clock_boot_ns() < limit);
 		row.time_ns = clock_boot_ns();
 		smaps_fill(smaps, &row);
-		if (row.present & METRIC_BIT(M_task_smaps_age_ns) &&
-		    row.time_ns - row.value[M_task_smaps_age_ns] >= since)
+		if (row.present & METRIC_BIT(M_task_smaps_age_ns) && row.time_ns - row.value[M_task_smaps_age_ns] >= since)
 			return row;
 		usleep(1000);
 	}

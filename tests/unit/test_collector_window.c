@@ -134,12 +134,9 @@ static void a_new_window_begins_with_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_was_not_kept_is_as_it_was_read),
-		cmocka_unit_test(each_maximum_is_the_largest_of_all),
-		cmocka_unit_test(times_are_wider_than_32_bits),
-		cmocka_unit_test(only_maxima_are_kept),
-		cmocka_unit_test(a_reused_number_is_another_task),
-		cmocka_unit_test(a_new_window_begins_with_nothing),
+		cmocka_unit_test(what_was_not_kept_is_as_it_was_read), cmocka_unit_test(each_maximum_is_the_largest_of_all),
+		cmocka_unit_test(times_are_wider_than_32_bits),        cmocka_unit_test(only_maxima_are_kept),
+		cmocka_unit_test(a_reused_number_is_another_task),     cmocka_unit_test(a_new_window_begins_with_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

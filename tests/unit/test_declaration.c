@@ -50,18 +50,18 @@ static void integers_of_all_widths(void **state)
 		enum declared_kind kind;
 		unsigned int bytes;
 	} cases[] = {
-		{ "char x", DECLARED_SIGNED, 1 },           { "unsigned char x", DECLARED_UNSIGNED, 1 },
-		{ "short x", DECLARED_SIGNED, 2 },          { "unsigned short int x", DECLARED_UNSIGNED, 2 },
-		{ "unsigned x", DECLARED_UNSIGNED, 4 },     { "const int x", DECLARED_SIGNED, 4 },
-		{ "long int x", DECLARED_SIGNED, 8 },       { "long long unsigned x", DECLARED_UNSIGNED, 8 },
-		{ "int8_t x", DECLARED_SIGNED, 1 },         { "uint16_t x", DECLARED_UNSIGNED, 2 },
-		{ "size_t x", DECLARED_UNSIGNED, 8 },       { "ssize_t x", DECLARED_SIGNED, 8 },
-		{ "bool x", DECLARED_BOOL, 1 },             { "_Bool x", DECLARED_BOOL, 1 },
-		{ "void *x", DECLARED_POINTER, 8 },         { "struct list *x", DECLARED_POINTER, 8 },
-		{ "unknown_t *x", DECLARED_POINTER, 8 },    { "const std::string &x", DECLARED_POINTER, 8 },
-		{ "double *x", DECLARED_POINTER, 8 },       { "char **x", DECLARED_POINTER, 8 },
-		{ "enum color x", DECLARED_SIGNED, 4 },     { "int x[4]", DECLARED_POINTER, 8 },
-		{ "pid_t x", DECLARED_SIGNED, 4 },          { "unsigned char *x", DECLARED_TEXT, 127 },
+		{ "char x", DECLARED_SIGNED, 1 },        { "unsigned char x", DECLARED_UNSIGNED, 1 },
+		{ "short x", DECLARED_SIGNED, 2 },       { "unsigned short int x", DECLARED_UNSIGNED, 2 },
+		{ "unsigned x", DECLARED_UNSIGNED, 4 },  { "const int x", DECLARED_SIGNED, 4 },
+		{ "long int x", DECLARED_SIGNED, 8 },    { "long long unsigned x", DECLARED_UNSIGNED, 8 },
+		{ "int8_t x", DECLARED_SIGNED, 1 },      { "uint16_t x", DECLARED_UNSIGNED, 2 },
+		{ "size_t x", DECLARED_UNSIGNED, 8 },    { "ssize_t x", DECLARED_SIGNED, 8 },
+		{ "bool x", DECLARED_BOOL, 1 },          { "_Bool x", DECLARED_BOOL, 1 },
+		{ "void *x", DECLARED_POINTER, 8 },      { "struct list *x", DECLARED_POINTER, 8 },
+		{ "unknown_t *x", DECLARED_POINTER, 8 }, { "const std::string &x", DECLARED_POINTER, 8 },
+		{ "double *x", DECLARED_POINTER, 8 },    { "char **x", DECLARED_POINTER, 8 },
+		{ "enum color x", DECLARED_SIGNED, 4 },  { "int x[4]", DECLARED_POINTER, 8 },
+		{ "pid_t x", DECLARED_SIGNED, 4 },       { "unsigned char *x", DECLARED_TEXT, 127 },
 	};
 
 	(void)state;

@@ -205,7 +205,12 @@ static void an_exec_that_moves_the_identity_begins_anew(void **state)
 {
 	struct derive *derive = derive_of(true);
 	struct event exec = {
-		.tid = 10, .tgid = 10, .other_tid = 12, .start_time_ns = 0, .time_ns = ARMED + 50 * MS, .renamed = true,
+		.tid = 10,
+		.tgid = 10,
+		.other_tid = 12,
+		.start_time_ns = 0,
+		.time_ns = ARMED + 50 * MS,
+		.renamed = true,
 	};
 	struct row row;
 
@@ -267,7 +272,8 @@ static void the_order_of_rows_does_not_matter(void **state)
 		order[i] = i;
 	for (uint64_t tick = 0; tick < TICKS; tick++) {
 		for (int i = 0; tick % 3 && i < TASKS; i++) { /* two of three ticks: shuffled */
-			int other = (int)((seed = seed * 6364136223846793005ULL + 1442695040888963407ULL) >> 33) % TASKS, swapped = order[i];
+			int other = (int)((seed = seed * 6364136223846793005ULL + 1442695040888963407ULL) >> 33) % TASKS,
+			    swapped = order[i];
 
 			order[i] = order[other];
 			order[other] = swapped;

@@ -32,8 +32,8 @@ static uint64_t offset_of(const void *function, char *path)
 	assert_non_null(maps);
 	while (fgets(line, sizeof(line), maps)) {
 		path[0] = '\0';
-		assert_true(sscanf(line, "%" SCNx64 "-%" SCNx64 " %*s %" SCNx64 " %*s %*s %255s", &begin, &end, &offset,
-				   path) >= 3);
+		assert_true(sscanf(line, "%" SCNx64 "-%" SCNx64 " %*s %" SCNx64 " %*s %*s %255s", &begin, &end, &offset, path) >=
+			    3);
 		if (address >= begin && address < end) {
 			fclose(maps);
 			return offset + (address - begin);
@@ -219,13 +219,13 @@ static void drop_copy(struct copy *copy)
 	free(copy->bytes);
 }
 
-#define SPOIL(copy, field, number, expected, err)                                                                      \
-	do {                                                                                                           \
-		Elf64_Ehdr header = *(Elf64_Ehdr *)(copy)->bytes;                                                      \
-		header.field = (number);                                                                               \
-		put(copy, 0, &header, sizeof(header));                                                                 \
-		assert_int_equal(refused((copy)->fd, expected), err);                                                  \
-		restore(copy);                                                                                         \
+#define SPOIL(copy, field, number, expected, err)                     \
+	do {                                                          \
+		Elf64_Ehdr header = *(Elf64_Ehdr *)(copy)->bytes;     \
+		header.field = (number);                              \
+		put(copy, 0, &header, sizeof(header));                \
+		assert_int_equal(refused((copy)->fd, expected), err); \
+		restore(copy);                                        \
 	} while (0)
 
 static void programs_for_other_machines_and_other_files_are_refused(void **state)
@@ -292,8 +292,7 @@ static void truncated_and_damaged_files_do_no_harm(void **state)
 			random = random * 1664525 + 1013904223;
 			byte = (uint8_t)(random >> 24);
 			/* headers at the beginning and section headers at the end are what counts */
-			at = random % 2 ? random / 2 % 1024
-					: header->e_shoff + random / 2 % (header->e_shnum * sizeof(*sections));
+			at = random % 2 ? random / 2 % 1024 : header->e_shoff + random / 2 % (header->e_shnum * sizeof(*sections));
 			put(&copy, at, &byte, 1);
 		}
 		try_all(copy.fd, copy.size);

@@ -85,9 +85,7 @@ static void what_is_no_frame_is_refused(void **state)
 	const struct {
 		const uint8_t *bytes;
 		size_t size;
-	} cases[] = {
-		{ empty, sizeof(empty) }, { garbage, sizeof(garbage) }, { unknown_body, sizeof(unknown_body) }
-	};
+	} cases[] = { { empty, sizeof(empty) }, { garbage, sizeof(garbage) }, { unknown_body, sizeof(unknown_body) } };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

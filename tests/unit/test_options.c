@@ -65,7 +65,8 @@ static void values_are_read(void **state)
 
 	(void)state;
 	assert_int_equal(parse(&options, "-p 12,7 --pid=99 -t --children -m cpu --metrics task_fd_count,task_state "
-					 "-i 0.25 -d 3 --csv out --json - -s /tmp/x"), 0);
+					 "-i 0.25 -d 3 --csv out --json - -s /tmp/x"),
+			 0);
 	assert_int_equal(options.pid_count, 3);
 	assert_int_equal(options.pids[0], 12);
 	assert_int_equal(options.pids[1], 7);
@@ -183,8 +184,7 @@ static void errors_say_what_was_expected(void **state)
 	check_error("-p 0", "--pid: \"0\" is not a process id (expected a positive number)");
 	check_error("-p -1", "--pid: \"-1\" is not a process id (expected a positive number)");
 	check_error("-p 1,,2", "--pid: \"\" is not a process id (expected a positive number)");
-	check_error("-p 99999999999999999999",
-		    "--pid: \"99999999999999999999\" is not a process id (expected a positive number)");
+	check_error("-p 99999999999999999999", "--pid: \"99999999999999999999\" is not a process id (expected a positive number)");
 	check_error("-u no-such-user", "--user: \"no-such-user\" is not a user (expected a user name or number)");
 	check_error("-u ''", "--user: \"\" is not a user (expected a user name or number)");
 	check_error("-a --metrics fd_cuont",
@@ -192,12 +192,14 @@ static void errors_say_what_was_expected(void **state)
 		    "from --list metrics)");
 	check_error("-a -m cpu,foo", "--modules: \"foo\" is not a module (expected: task, cpu, mem, net, syscall, memleak)");
 	check_error("-p 1 -m memleak", "memleak: no function is named (expected --probe BIN:FUNC)");
-	check_error("-a --probe a:b", "memleak: functions are probed in processes that are named by number (expected --pid or -- COMMAND, and not "
-				      "--all, --rule, nor --name or --user alone)");
+	check_error("-a --probe a:b",
+		    "memleak: functions are probed in processes that are named by number (expected --pid or -- COMMAND, and not "
+		    "--all, --rule, nor --name or --user alone)");
 	check_error("-p 1 --probe a", "--probe: \"a\" (expected BIN:FUNC or BIN:FUNC(ARGUMENTS), such as "
 				      "./server:parse(int fd, char [10] name))");
-	check_error("-p 1 --probe a:b(double)", "--probe: a:b: argument 1 \"double\": a floating-point number is passed in a vector register (XMM), "
-						"which BPF programs cannot read (leave it out: it has no part in where the others are)");
+	check_error("-p 1 --probe a:b(double)",
+		    "--probe: a:b: argument 1 \"double\": a floating-point number is passed in a vector register (XMM), "
+		    "which BPF programs cannot read (leave it out: it has no part in where the others are)");
 	check_error("-a -m ''", "--modules: \"\" is not a module (expected: task, cpu, mem, net, syscall, memleak)");
 	check_error("-a --csv ''", "--csv: it is empty (expected a directory)");
 	check_error("--list ruels", "--list: there is no list of \"ruels\" (expected metrics, modules, rules or tasks)");
@@ -209,8 +211,9 @@ static void errors_say_what_was_expected(void **state)
 	check_error("prog arg", "prog: unexpected word (expected -- before a command; see --help)");
 	check_error("-a --", "--: nothing follows (expected a command)");
 	check_error("--list tasks -- prog", "--list: tasks takes no command");
-	check_error("-t -i 1",
-		    "nothing is selected (expected --pid, --name, --regex, --user, --cgroup, --rule, --all or -- COMMAND; see --help)");
+	check_error(
+		"-t -i 1",
+		"nothing is selected (expected --pid, --name, --regex, --user, --cgroup, --rule, --all or -- COMMAND; see --help)");
 }
 
 static void a_socket_path_must_fit_its_address(void **state)
@@ -225,14 +228,10 @@ static void a_socket_path_must_fit_its_address(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(defaults_are_as_documented),
-		cmocka_unit_test(values_are_read),
-		cmocka_unit_test(names_and_users_select_from_all),
-		cmocka_unit_test(names_may_be_expressions_and_cgroups_narrow),
-		cmocka_unit_test(commands_keep_their_options),
-		cmocka_unit_test(actions_need_no_selection),
-		cmocka_unit_test(errors_say_what_was_expected),
-		cmocka_unit_test(a_socket_path_must_fit_its_address),
+		cmocka_unit_test(defaults_are_as_documented),      cmocka_unit_test(values_are_read),
+		cmocka_unit_test(names_and_users_select_from_all), cmocka_unit_test(names_may_be_expressions_and_cgroups_narrow),
+		cmocka_unit_test(commands_keep_their_options),     cmocka_unit_test(actions_need_no_selection),
+		cmocka_unit_test(errors_say_what_was_expected),    cmocka_unit_test(a_socket_path_must_fit_its_address),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -193,9 +193,21 @@ static void amounts_are_read(void **state)
 		const char *text;
 		uint64_t want; /* 0: refused */
 	} cases[] = {
-		{ "4096", 4096 }, { "4K", 4096 }, { "3M", 3 << 20 }, { "2G", 2ULL << 30 }, { "1T", 1ULL << 40 },
-		{ "4095", 0 }, { "", 0 }, { "K", 0 }, { "4KB", 0 }, { "4k", 0 }, { "-4096", 0 }, { "4e9", 0 }, { "4.5M", 0 },
-		{ "99999999999999999999", 0 }, { "18014398509481984T", 0 },
+		{ "4096", 4096 },
+		{ "4K", 4096 },
+		{ "3M", 3 << 20 },
+		{ "2G", 2ULL << 30 },
+		{ "1T", 1ULL << 40 },
+		{ "4095", 0 },
+		{ "", 0 },
+		{ "K", 0 },
+		{ "4KB", 0 },
+		{ "4k", 0 },
+		{ "-4096", 0 },
+		{ "4e9", 0 },
+		{ "4.5M", 0 },
+		{ "99999999999999999999", 0 },
+		{ "18014398509481984T", 0 },
 	};
 	char error[256];
 	uint64_t got;
@@ -215,8 +227,9 @@ static void amounts_are_read(void **state)
 
 static void progress_is_one_line(void **state)
 {
-	const struct progress progress = { .rows = 1234, .lost = 5, .gaps = 1, .written_bytes = 5000000,
-					   .elapsed_ns = 7999999999, .duration_ns = 59995000000 };
+	const struct progress progress = {
+		.rows = 1234, .lost = 5, .gaps = 1, .written_bytes = 5000000, .elapsed_ns = 7999999999, .duration_ns = 59995000000
+	};
 	char line[256];
 
 	(void)state;

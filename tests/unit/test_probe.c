@@ -103,10 +103,8 @@ static void functions_of_this_program_are_found(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_probe_is_a_file_a_function_and_arguments),
-		cmocka_unit_test(what_is_no_probe_is_refused),
-		cmocka_unit_test(arguments_of_one_name_share_a_column),
-		cmocka_unit_test(there_may_not_be_too_many),
+		cmocka_unit_test(a_probe_is_a_file_a_function_and_arguments), cmocka_unit_test(what_is_no_probe_is_refused),
+		cmocka_unit_test(arguments_of_one_name_share_a_column),       cmocka_unit_test(there_may_not_be_too_many),
 		cmocka_unit_test(functions_of_this_program_are_found),
 	};
 

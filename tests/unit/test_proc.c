@@ -50,7 +50,14 @@ static void a_name_may_hold_anything(void **state)
 static void what_is_no_stat_file_is_refused(void **state)
 {
 	static const char *const texts[] = {
-		"", "42", "42 (sh", "42 (sh)", "42 (sh) ", "42 (sh) S", "42 (sh) S 1 2 3\n", ") S (" NUMBERS,
+		"",
+		"42",
+		"42 (sh",
+		"42 (sh)",
+		"42 (sh) ",
+		"42 (sh) S",
+		"42 (sh) S 1 2 3\n",
+		") S (" NUMBERS,
 		"42 (sh) S x 9 9 0 -1 4194560 101 103 5 107 31 11 13 17 20 0 3 0 19937 4096000 23 1\n",
 		"42 (sh) S 7 9 9 0 -1 4194560 101 103 5 107 31 11 13 17 20 0 3 0 99999999999999999999 4096000 23 1\n",
 	};
@@ -143,7 +150,8 @@ static void a_thread_that_took_the_place_of_another_does_not_fit(void **state)
 
 static void what_is_not_known_is_absent(void **state)
 {
-	const struct proc_stat kernel_thread = { .state = 'I', .threads = 1 }, process = { .state = 'S', .threads = 3, .vm_bytes = 4096 };
+	const struct proc_stat kernel_thread = { .state = 'I', .threads = 1 },
+			       process = { .state = 'S', .threads = 3, .vm_bytes = 4096 };
 	uint64_t value[METRIC_TOTAL], of_process = proc_metrics(&process, false, value);
 
 	(void)state;
@@ -170,8 +178,8 @@ static int on_picture(void *context, struct top_figures *figures)
 	pictures->count++;
 	pictures->text[0] = '\0';
 	for (size_t i = 0; i < figures->count; i++)
-		used += (size_t)snprintf(pictures->text + used, sizeof(pictures->text) - used, "%u:%u ",
-					 figures->list[i].tid, figures->list[i].hundredths);
+		used += (size_t)snprintf(pictures->text + used, sizeof(pictures->text) - used, "%u:%u ", figures->list[i].tid,
+					 figures->list[i].hundredths);
 	return 0;
 }
 
@@ -188,7 +196,8 @@ static void check_top(const char *text, unsigned int count, const char *last)
 
 		for (size_t at = 0; at < strlen(text); at += piece)
 			assert_int_equal(top_output_feed(&output, text + at, strlen(text + at) < piece ? strlen(text + at) : piece,
-							 on_picture, &pictures), 0);
+							 on_picture, &pictures),
+					 0);
 		assert_int_equal(pictures.count, count);
 		assert_string_equal(pictures.text, last);
 		top_output_free(&output);
@@ -200,7 +209,9 @@ static void a_picture_is_complete_with_its_last_task(void **state)
 	(void)state;
 	/* without the end of the last line, which top prints only before the next picture */
 	check_top(SUMMARY "Tasks:   2 total,   1 running\n" HEADER TASK(23, 37.5) "\n" TASK(7, 100.0), 1, "7:10000 23:3750 ");
-	check_top(SUMMARY "Threads: 2 total,   1 running\n" HEADER "23 root 20 0 1 2 3 S 0,3 0.1 0:00.47 sh" "\n" TASK(7, 1234) "\n" SUMMARY, 1, "7:123400 23:30 ");
+	check_top(SUMMARY "Threads: 2 total,   1 running\n" HEADER "23 root 20 0 1 2 3 S 0,3 0.1 0:00.47 sh"
+			  "\n" TASK(7, 1234) "\n" SUMMARY,
+		  1, "7:123400 23:30 ");
 	check_top(SUMMARY "Tasks: 1 total\n" HEADER TASK(23, 37.5) "\n\n" SUMMARY "Tasks: 1 total\n" HEADER TASK(29, 2.25) "\n", 2,
 		  "29:225 ");
 }

@@ -51,24 +51,23 @@ static void refuse(const char *text, const char *want)
 }
 
 /* seeds/000-snoop-readme.md without the comments. */
-static const char seed[] =
-	"{\n"
-	"    \"snoop_cpu\": \"None\",\n"
-	"    \"cpu_output_file\": \"cpu.csv\",\n"
-	"    \"snoop_mem\": \"None\",\n"
-	"    \"mem_output_file\": \"mem.csv\",\n"
-	"    \"memleak_probes\":{\n"
-	"        \"probes\":[\"./mem_example/main:func1\"],\n"
-	"        \"output_file\":\"tmp.csv\",\n"
-	"        \"additional_var\": \"int parm1, char [10] parm2\"\n"
-	"    },\n"
-	"    \"snoop_network\": \"bcc\",\n"
-	"    \"network_output_file\": \"net.csv\",\n"
-	"    \"snoop_syscall\": \"None\",\n"
-	"    \"syscall_output_file\": \"syscall.csv\",\n"
-	"    \"interval\": 5,\n"
-	"    \"trace_multiprocess\": \"true\"\n"
-	"}\n";
+static const char seed[] = "{\n"
+			   "    \"snoop_cpu\": \"None\",\n"
+			   "    \"cpu_output_file\": \"cpu.csv\",\n"
+			   "    \"snoop_mem\": \"None\",\n"
+			   "    \"mem_output_file\": \"mem.csv\",\n"
+			   "    \"memleak_probes\":{\n"
+			   "        \"probes\":[\"./mem_example/main:func1\"],\n"
+			   "        \"output_file\":\"tmp.csv\",\n"
+			   "        \"additional_var\": \"int parm1, char [10] parm2\"\n"
+			   "    },\n"
+			   "    \"snoop_network\": \"bcc\",\n"
+			   "    \"network_output_file\": \"net.csv\",\n"
+			   "    \"snoop_syscall\": \"None\",\n"
+			   "    \"syscall_output_file\": \"syscall.csv\",\n"
+			   "    \"interval\": 5,\n"
+			   "    \"trace_multiprocess\": \"true\"\n"
+			   "}\n";
 
 static void the_seeds_example_is_accepted(void **state)
 {
@@ -128,7 +127,8 @@ static void own_keys_stand_beside_the_seeds(void **state)
 	accept(&options,
 	       "{\"snoop_cpu\": \"bpf\", \"modules\": [\"task\", \"net\"], \"metrics\": \"task_fd_count,task_state\",\n"
 	       "\"csv\": \"out\", \"json\": \"-\", \"threads\": true, \"socket\": \"/tmp/x\", \"duration\": 2.5,\n"
-	       "\"interval\": 0.25, \"trace_multiprocess\": false, \"memleak_probes\": null, \"snoop_mem\": null}", "");
+	       "\"interval\": 0.25, \"trace_multiprocess\": false, \"memleak_probes\": null, \"snoop_mem\": null}",
+	       "");
 	assert_int_equal(options.modules, MODULE_BIT(MODULE_CPU) | MODULE_BIT(MODULE_TASK) | MODULE_BIT(MODULE_NET));
 	assert_int_equal(options.metrics, METRIC_BIT(M_task_fd_count) | METRIC_BIT(M_task_state));
 	assert_string_equal(options.csv_dir, "out");
@@ -202,8 +202,10 @@ static void mistakes_are_told_with_their_line(void **state)
 	} cases[] = {
 		{ "{\n \"intervall\": 5 }", ":2: unknown key \"intervall\" (did you mean \"interval\"?)" },
 		{ "{\n \"xyz\": 5 }", ":2: unknown key \"xyz\"" },
-		{ "{ \"snoop_cpu\": \"perf\" }", ":1: \"snoop_cpu\": expected \"bpf\" (or \"bcc\"), \"stat\", \"top\", \"None\" or null" },
-		{ "{ \"snoop_cpu\": true }", ":1: \"snoop_cpu\": expected \"bpf\" (or \"bcc\"), \"stat\", \"top\", \"None\" or null" },
+		{ "{ \"snoop_cpu\": \"perf\" }",
+		  ":1: \"snoop_cpu\": expected \"bpf\" (or \"bcc\"), \"stat\", \"top\", \"None\" or null" },
+		{ "{ \"snoop_cpu\": true }",
+		  ":1: \"snoop_cpu\": expected \"bpf\" (or \"bcc\"), \"stat\", \"top\", \"None\" or null" },
 		{ "{ \"snoop_mem\": true }", ":1: \"snoop_mem\": expected \"bpf\" (or \"bcc\"), \"None\" or null" },
 		{ "{ \"snoop_syscall\": \"stat\" }", ":1: \"snoop_syscall\": expected \"bpf\" (or \"bcc\"), \"None\" or null" },
 		{ "{ \"cpu_output_file\": 1 }", ":1: \"cpu_output_file\": expected the name of a file" },
@@ -220,7 +222,8 @@ static void mistakes_are_told_with_their_line(void **state)
 		  ":2: \"probes\": expected a list of functions, each \"BINARY:FUNCTION\"" },
 		{ "{ \"memleak_probes\": {\n\"prob\": [] } }", ":2: unknown key \"prob\" (did you mean \"probes\"?)" },
 		{ "{ \"memleak_probes\": {\n\n\"additional_var\": \"int a, double x\" } }",
-		  ":3: \"additional_var\": argument 2 \"double x\": a floating-point number is passed in a vector register (XMM), which BPF "
+		  ":3: \"additional_var\": argument 2 \"double x\": a floating-point number is passed in a vector register (XMM), "
+		  "which BPF "
 		  "programs cannot read (leave it out: it has no part in where the others are)" },
 		{ "{ \"memleak_probes\": {\n\n\"additional_var\": 1 } }",
 		  ":3: \"additional_var\": expected arguments as in C, such as \"int size, char [10] name\"" },
@@ -230,7 +233,8 @@ static void mistakes_are_told_with_their_line(void **state)
 		{ "{ \"duration\": -1 }", ":1: \"duration\": expected 0.1 to 31536000 seconds, a number" },
 		{ "{ \"trace_multiprocess\": \"yes\" }", ":1: \"trace_multiprocess\": expected true or false" },
 		{ "{ \"trace_multiprocess\": 1 }", ":1: \"trace_multiprocess\": expected true or false" },
-		{ "{ \"rotate_bytes\": 10 }", ":1: \"rotate_bytes\": \"10\" is not a number in range (expected 4096 to 1125899906842624)" },
+		{ "{ \"rotate_bytes\": 10 }",
+		  ":1: \"rotate_bytes\": \"10\" is not a number in range (expected 4096 to 1125899906842624)" },
 		{ "{ \"rotate_bytes\": null }", ":1: \"rotate_bytes\": expected a number of bytes, or \"10M\"" },
 		{ "{ \"rotate_seconds\": 0 }", ":1: \"rotate_seconds\": 0 is out of range (expected 1 to 31536000 seconds)" },
 		{ "{ \"keep\": 2.5 }", ":1: \"keep\": \"2.5\" is not a number in range (expected 1 to 1000)" },
@@ -242,7 +246,8 @@ static void mistakes_are_told_with_their_line(void **state)
 		{ "{ \"socket\": 1 }", ":1: \"socket\": expected the path of a socket" },
 		{ "{ \"modules\": [] }", ":1: \"modules\": expected a list of modules" },
 		{ "{ \"modules\": [\"cpu\", 1] }", ":1: \"modules\": expected a list of modules" },
-		{ "{ \"modules\": [\"cpu\", \"gpu\"] }", ":1: \"modules\": \"gpu\" is not a module (expected: task, cpu, mem, net, syscall, memleak)" },
+		{ "{ \"modules\": [\"cpu\", \"gpu\"] }",
+		  ":1: \"modules\": \"gpu\" is not a module (expected: task, cpu, mem, net, syscall, memleak)" },
 		{ "{ \"metrics\": \"fd_cuont\" }", ":1: \"metrics\": unknown metric \"fd_cuont\" (did you mean task_fd_count? "
 						   "expected free, all or names from --list metrics)" },
 		{ "{ \"thresholds\": {} }", ":1: \"thresholds\": expected a list of thresholds, each an object" },
@@ -265,11 +270,25 @@ static void mistakes_are_told_with_their_line(void **state)
 static void no_key_may_be_there_twice(void **state)
 {
 	static const char *const pairs[] = {
-		"\"snoop_cpu\": null", "\"cpu_output_file\": \"a\"", "\"snoop_mem\": null", "\"mem_output_file\": \"a\"",
-		"\"memleak_probes\": null", "\"snoop_network\": null", "\"network_output_file\": \"a\"",
-		"\"snoop_syscall\": null", "\"syscall_output_file\": \"a\"", "\"interval\": 1",
-		"\"trace_multiprocess\": true", "\"thresholds\": []", "\"csv\": \"a\"", "\"json\": \"a\"",
-		"\"metrics\": \"all\"", "\"modules\": \"cpu\"", "\"threads\": true", "\"socket\": \"/a\"", "\"duration\": 1",
+		"\"snoop_cpu\": null",
+		"\"cpu_output_file\": \"a\"",
+		"\"snoop_mem\": null",
+		"\"mem_output_file\": \"a\"",
+		"\"memleak_probes\": null",
+		"\"snoop_network\": null",
+		"\"network_output_file\": \"a\"",
+		"\"snoop_syscall\": null",
+		"\"syscall_output_file\": \"a\"",
+		"\"interval\": 1",
+		"\"trace_multiprocess\": true",
+		"\"thresholds\": []",
+		"\"csv\": \"a\"",
+		"\"json\": \"a\"",
+		"\"metrics\": \"all\"",
+		"\"modules\": \"cpu\"",
+		"\"threads\": true",
+		"\"socket\": \"/a\"",
+		"\"duration\": 1",
 	};
 	char text[256], want[256];
 	struct options options;
@@ -297,7 +316,8 @@ static void thresholds_get_their_defaults(void **state)
 	       " {\"name\": \"w\", \"metric\": \"task_write_bytes_rate\", \"method\": \"ewma\", \"k\": 5, \"side\": \"above\",\n"
 	       "  \"for\": 2.5, \"floor\": 10, \"warmup\": 7, \"window\": 9, \"clear\": 1, \"mode\": \"only\",\n"
 	       "  \"match\": {\"name\": [\"a*\", \"b\"], \"user\": \"root\"}},\n"
-	       " {\"metric\": \"task_fd_count\", \"method\": \"static\", \"above\": 100, \"below\": 10} ] }", "");
+	       " {\"metric\": \"task_fd_count\", \"method\": \"static\", \"above\": 100, \"below\": 10} ] }",
+	       "");
 	assert_int_equal(options.thresholds.count, 3);
 	rule = &options.thresholds.list[0];
 	assert_string_equal(rule->name, "task_cpu_percent:mad");
@@ -327,8 +347,8 @@ static void thresholds_get_their_defaults(void **state)
 	assert_int_equal(rule->warmup, 0);
 	assert_int_equal(threshold_rules_deltas(&options.thresholds),
 			 METRIC_BIT(M_task_on_cpu_ns) | METRIC_BIT(M_task_write_bytes));
-	assert_int_equal(threshold_rules_needs(&options.thresholds), METRIC_BIT(M_task_on_cpu_ns) |
-			 METRIC_BIT(M_task_write_bytes) | METRIC_BIT(M_task_fd_count));
+	assert_int_equal(threshold_rules_needs(&options.thresholds),
+			 METRIC_BIT(M_task_on_cpu_ns) | METRIC_BIT(M_task_write_bytes) | METRIC_BIT(M_task_fd_count));
 	options_free(&options);
 }
 
@@ -348,7 +368,8 @@ static void mistakes_in_thresholds_are_told(void **state)
 						     "task_fd_count? expected task_cpu_percent, a metric or NAME_rate)" },
 		{ "{\"metric\": \"task_rchar_bytes\"}",
 		  ":2: task_rchar_bytes only ever grows, and so has no normal value (expected task_rchar_bytes_rate)" },
-		{ "{\"metric\": \"task_fd_count\", \"method\": \"magic\"}", ":2: \"method\": expected \"static\", \"ewma\" or \"mad\"" },
+		{ "{\"metric\": \"task_fd_count\", \"method\": \"magic\"}",
+		  ":2: \"method\": expected \"static\", \"ewma\" or \"mad\"" },
 		{ "{\"metric\": \"task_fd_count\", \"method\": \"static\"}",
 		  ":2: a static threshold has no limit (expected \"above\" or \"below\")" },
 		{ "{\"metric\": \"task_fd_count\", \"method\": \"static\", \"above\": 5, \"below\": 5}",
@@ -366,14 +387,18 @@ static void mistakes_in_thresholds_are_told(void **state)
 		{ "{\"metric\": \"task_fd_count\", \"warmup\": 2}",
 		  ":2: \"warmup\" is too short to learn from (expected at least 5 samples)" },
 		{ "{\"metric\": \"task_fd_count\", \"k\": 0}", ":2: \"k\": expected a number of deviations from 0.5 to 1000" },
-		{ "{\"metric\": \"task_fd_count\", \"window\": 4}", ":2: \"window\": expected a number of samples from 5 to 10000" },
+		{ "{\"metric\": \"task_fd_count\", \"window\": 4}",
+		  ":2: \"window\": expected a number of samples from 5 to 10000" },
 		{ "{\"metric\": \"task_fd_count\", \"warmup\": 1.5}", ":2: \"warmup\": expected a number of samples up to 100000" },
 		{ "{\"metric\": \"task_fd_count\", \"for\": -1}", ":2: \"for\": expected a number of seconds from 0 to 86400" },
 		{ "{\"metric\": \"task_fd_count\", \"floor\": \"1\"}", ":2: \"floor\": expected a number, 0 or more" },
-		{ "{\"metric\": \"task_fd_count\", \"side\": \"left\"}", ":2: \"side\": expected \"above\", \"below\" or \"both\"" },
+		{ "{\"metric\": \"task_fd_count\", \"side\": \"left\"}",
+		  ":2: \"side\": expected \"above\", \"below\" or \"both\"" },
 		{ "{\"metric\": \"task_fd_count\", \"mode\": \"drop\"}", ":2: \"mode\": expected \"mark\" or \"only\"" },
-		{ "{\"metric\": \"task_fd_count\", \"name\": \"two words\"}", ":2: \"name\": expected a word of at most 64 letters" },
-		{ "{\"metric\": \"task_fd_count\", \"match\": \"x\"}", ":2: \"match\": expected an object with \"name\", \"user\" or \"rule\"" },
+		{ "{\"metric\": \"task_fd_count\", \"name\": \"two words\"}",
+		  ":2: \"name\": expected a word of at most 64 letters" },
+		{ "{\"metric\": \"task_fd_count\", \"match\": \"x\"}",
+		  ":2: \"match\": expected an object with \"name\", \"user\" or \"rule\"" },
 		{ "{\"metric\": \"task_fd_count\", \"match\": {\"user\": \"no-such-user\"}}",
 		  ":2: \"user\": \"no-such-user\" is not a user (expected a user name or number)" },
 		{ "{\"metric\": \"task_fd_count\", \"match\": {\"nmae\": \"x\"}}",
@@ -394,16 +419,11 @@ static void mistakes_in_thresholds_are_told(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_seeds_example_is_accepted),
-		cmocka_unit_test(options_win_over_the_file),
-		cmocka_unit_test(what_is_not_said_keeps_its_default),
-		cmocka_unit_test(own_keys_stand_beside_the_seeds),
-		cmocka_unit_test(cpu_time_may_be_told_by_others),
-		cmocka_unit_test(long_runs_have_their_keys),
-		cmocka_unit_test(mistakes_are_told_with_their_line),
-		cmocka_unit_test(no_key_may_be_there_twice),
-		cmocka_unit_test(thresholds_get_their_defaults),
-		cmocka_unit_test(mistakes_in_thresholds_are_told),
+		cmocka_unit_test(the_seeds_example_is_accepted),      cmocka_unit_test(options_win_over_the_file),
+		cmocka_unit_test(what_is_not_said_keeps_its_default), cmocka_unit_test(own_keys_stand_beside_the_seeds),
+		cmocka_unit_test(cpu_time_may_be_told_by_others),     cmocka_unit_test(long_runs_have_their_keys),
+		cmocka_unit_test(mistakes_are_told_with_their_line),  cmocka_unit_test(no_key_may_be_there_twice),
+		cmocka_unit_test(thresholds_get_their_defaults),      cmocka_unit_test(mistakes_in_thresholds_are_told),
 	};
 
 	return cmocka_run_group_tests_name("report config", tests, NULL, NULL);

@@ -41,8 +41,13 @@ static void names_may_be_regular_expressions(void **state)
 		const char *pattern, *name;
 		bool matches;
 	} cases[] = {
-		{ "nginx|redis", "redis-server", true }, { "^redis$", "redis-server", false }, { "^kworker/[0-9]+:[0-9]", "kworker/1:1H", true },
-		{ "^kworker/[0-9]+:[0-9]", "kworker/u8:1", false }, { "(ab){2}", "xababx", true }, { "a*", "", true }, { "java*", "xjava", true },
+		{ "nginx|redis", "redis-server", true },
+		{ "^redis$", "redis-server", false },
+		{ "^kworker/[0-9]+:[0-9]", "kworker/1:1H", true },
+		{ "^kworker/[0-9]+:[0-9]", "kworker/u8:1", false },
+		{ "(ab){2}", "xababx", true },
+		{ "a*", "", true },
+		{ "java*", "xjava", true },
 		{ "\\*", "a*b", true },
 	};
 
@@ -94,7 +99,9 @@ static void a_row_must_pass_all_filters(void **state)
 {
 	char *cgroups[] = { "/a" }, *rules[] = { "web", "b" };
 	struct select select = by_both;
-	struct row row = { .tid = 10, .tgid = 10, .uid = 1000, .comm = "java", .process_comm = "java", .cgroup = "/a/x", .rules = "db;web" };
+	struct row row = {
+		.tid = 10, .tgid = 10, .uid = 1000, .comm = "java", .process_comm = "java", .cgroup = "/a/x", .rules = "db;web"
+	};
 
 	(void)state;
 	select.cgroups = cgroups;

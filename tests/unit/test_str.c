@@ -31,18 +31,22 @@ static void sanitize_replaces_controls(void **state)
 	(void)state;
 	SANITIZED("a\nb\tc\x1b[2Jd\x7f", "a?b?c?[2Jd?");
 	SANITIZED("a\0b", "a?b");
-	SANITIZED("\xc2\x9b" "31m\xc2\xa0", "?31m\xc2\xa0"); /* C1 CSI; no-break space stays */
+	SANITIZED("\xc2\x9b"
+		  "31m\xc2\xa0",
+		  "?31m\xc2\xa0"); /* C1 CSI; no-break space stays */
 }
 
 static void sanitize_replaces_each_invalid_byte(void **state)
 {
 	(void)state;
-	SANITIZED("\xff" "a\x80", BAD "a" BAD);
-	SANITIZED("\xc0\xaf", BAD BAD);             /* overlong */
+	SANITIZED("\xff"
+		  "a\x80",
+		  BAD "a" BAD);
+	SANITIZED("\xc0\xaf", BAD BAD); /* overlong */
 	SANITIZED("\xe0\x80\xaf", BAD BAD BAD);
-	SANITIZED("\xed\xa0\x80", BAD BAD BAD);     /* surrogate */
+	SANITIZED("\xed\xa0\x80", BAD BAD BAD);         /* surrogate */
 	SANITIZED("\xf4\x90\x80\x80", BAD BAD BAD BAD); /* above U+10FFFF */
-	SANITIZED("ab\xe7\x9b", "ab" BAD BAD);      /* cut by the 15 bytes of a comm */
+	SANITIZED("ab\xe7\x9b", "ab" BAD BAD);          /* cut by the 15 bytes of a comm */
 }
 
 static void sanitize_cuts_between_characters(void **state)

@@ -22,12 +22,13 @@ static struct table_row row_of(unsigned int sort, const char *comm)
 		.tid = 4712,
 		.tgid = 4711,
 		.comm = comm,
-		.rules = "", .cgroup = "/system.slice/some.service",
+		.rules = "",
+		.cgroup = "/system.slice/some.service",
 		.value = values,
 		.window_ns = 2 * NS_PER_S,
 		.present = METRIC_ALL_BITS & ~METRIC_BIT(M_task_vm_size),
-		.delta_present = METRIC_BIT(M_task_on_cpu_ns) | METRIC_BIT(M_task_read_bytes) |
-				 METRIC_BIT(M_task_voluntary_switch_count),
+		.delta_present =
+			METRIC_BIT(M_task_on_cpu_ns) | METRIC_BIT(M_task_read_bytes) | METRIC_BIT(M_task_voluntary_switch_count),
 	};
 	struct table_row out;
 
@@ -118,13 +119,18 @@ static void figures_are_of_the_whole_interval(void **state)
 /* Whatever the width and the name, no line is wider than the screen. */
 static void no_line_wraps(void **state)
 {
-	static const char *const names[] = { "x", "a name of 15 b.", CJK CJK CJK CJK CJK, "e\xcc\x81" "e\xcc\x81", "" };
+	static const char *const names[] = { "x", "a name of 15 b.", CJK CJK CJK CJK CJK,
+					     "e\xcc\x81"
+					     "e\xcc\x81",
+					     "" };
 	char text[TABLE_LINE_BYTES];
 
 	(void)state;
 	for (unsigned int width = 1; width < 250; width++) {
 		for (size_t i = 0; i < 2 * sizeof(names) / sizeof(names[0]); i++) {
-			unsigned int sort = i % 3 == 0 ? TABLE_SORT_CPU : i % 3 == 1 ? M_task_involuntary_switch_count : M_task_fd_count;
+			unsigned int sort = i % 3 == 0 ? TABLE_SORT_CPU :
+					    i % 3 == 1 ? M_task_involuntary_switch_count :
+							 M_task_fd_count;
 			struct table_layout layout = layout_of(width, sort, i % 2);
 			struct table_row row = row_of(sort, names[i / 2]);
 
@@ -183,10 +189,19 @@ static void figures_are_short(void **state)
 		uint64_t value;
 		const char *want;
 	} cases[] = {
-		{ people_count, 0, "0" }, { people_count, 99999, "99999" }, { people_count, 100000, "100K" },
-		{ people_count, 1234567, "1.2M" }, { people_count, 99999999, "99M" }, { people_count, UINT64_MAX, "18446P" },
-		{ people_ns, 0, "0" }, { people_ns, 812, "812ns" }, { people_ns, 1400, "1.4us" }, { people_ns, 23000000, "23ms" },
-		{ people_ns, 9900000000, "9.9s" }, { people_ns, 99000000000, "99s" }, { people_ns, 120000000000, "2m" },
+		{ people_count, 0, "0" },
+		{ people_count, 99999, "99999" },
+		{ people_count, 100000, "100K" },
+		{ people_count, 1234567, "1.2M" },
+		{ people_count, 99999999, "99M" },
+		{ people_count, UINT64_MAX, "18446P" },
+		{ people_ns, 0, "0" },
+		{ people_ns, 812, "812ns" },
+		{ people_ns, 1400, "1.4us" },
+		{ people_ns, 23000000, "23ms" },
+		{ people_ns, 9900000000, "9.9s" },
+		{ people_ns, 99000000000, "99s" },
+		{ people_ns, 120000000000, "2m" },
 		{ people_ns, 360000000000000, "100h" },
 	};
 	char out[PEOPLE_BYTES_ROOM];

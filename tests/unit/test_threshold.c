@@ -172,8 +172,12 @@ static void learned_limits_find_what_is_unusual(void **state)
 		unsigned int sides;
 		bool found;
 	} cases[] = {
-		{ 90, THRESHOLD_ABOVE, true },  { 0, THRESHOLD_BELOW, true }, { 90, THRESHOLD_BELOW, false },
-		{ 0, THRESHOLD_ABOVE, false },  { 0, 0, true },               { 90, 0, true },
+		{ 90, THRESHOLD_ABOVE, true },
+		{ 0, THRESHOLD_BELOW, true },
+		{ 90, THRESHOLD_BELOW, false },
+		{ 0, THRESHOLD_ABOVE, false },
+		{ 0, 0, true },
+		{ 90, 0, true },
 		{ 22.5, 0, false },
 	};
 
@@ -263,8 +267,8 @@ static void what_lasts_becomes_normal(void **state)
 		complete(&rule);
 		learned = threshold_state_new(&rule);
 		for (int i = 0; i < 50 + 20 * 12; i++) {
-			enum threshold_verdict verdict = threshold_judge(&rule, learned, now += S,
-									 wave((size_t)i) + (i < 50 ? 0 : 200), S, &finding);
+			enum threshold_verdict verdict =
+				threshold_judge(&rule, learned, now += S, wave((size_t)i) + (i < 50 ? 0 : 200), S, &finding);
 
 			alarms += verdict == THRESHOLD_ALARM;
 			clears += verdict == THRESHOLD_CLEAR;
@@ -297,8 +301,18 @@ static uint64_t values[METRIC_TOTAL];
 static bool put_row(struct thresholds *thresholds, uint32_t tid, uint64_t start, uint64_t second, uint64_t fds, bool ended)
 {
 	struct row row = {
-		.time_ns = second * S, .start_time_ns = start, .tid = tid, .tgid = tid, .comm = "x", .process_comm = "x",
-		.rules = "", .cgroup = "", .present = METRIC_BIT(M_task_fd_count), .value = values, .ended = ended, .process_ended = ended,
+		.time_ns = second * S,
+		.start_time_ns = start,
+		.tid = tid,
+		.tgid = tid,
+		.comm = "x",
+		.process_comm = "x",
+		.rules = "",
+		.cgroup = "",
+		.present = METRIC_BIT(M_task_fd_count),
+		.value = values,
+		.ended = ended,
+		.process_ended = ended,
 	};
 	bool passes;
 

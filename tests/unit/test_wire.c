@@ -187,7 +187,8 @@ static void long_strings_fill_a_frame_early(void **state)
 /* What a neighbour has is found without looking far: not if it only begins alike. */
 static void neighbours_with_like_names(void **state)
 {
-	static const char *const names[] = { "worker", "worker", "worker2", "worker", "work", "", "sixteen-bytes-xy", "sixteen-bytes-x" };
+	static const char *const names[] = { "worker", "worker", "worker2",          "worker",
+					     "work",   "",       "sixteen-bytes-xy", "sixteen-bytes-x" };
 	struct rows_builder *builder = rows_builder_new(METRIC_BIT(0) | METRIC_BIT(1), true, false);
 	Taskmon__Rows *rows;
 
@@ -234,17 +235,35 @@ static void no_bits_behind_the_last_row(void **state)
 }
 
 /* Each mutation makes the message contradict itself. */
-static void drop_a_tid(Taskmon__Rows *rows) { rows->n_tid--; }
-static void point_nowhere(Taskmon__Rows *rows) { rows->comm[3] = (uint32_t)rows->n_strings; }
-static void drop_a_value(Taskmon__Rows *rows) { rows->columns[0]->n_values--; }
-static void cut_a_bitmap(Taskmon__Rows *rows) { rows->columns[0]->present.len--; }
-static void claim_more_rows(Taskmon__Rows *rows) { rows->count++; }
-static void claim_too_many_rows(Taskmon__Rows *rows) { rows->count = UINT32_MAX; }
+static void drop_a_tid(Taskmon__Rows *rows)
+{
+	rows->n_tid--;
+}
+static void point_nowhere(Taskmon__Rows *rows)
+{
+	rows->comm[3] = (uint32_t)rows->n_strings;
+}
+static void drop_a_value(Taskmon__Rows *rows)
+{
+	rows->columns[0]->n_values--;
+}
+static void cut_a_bitmap(Taskmon__Rows *rows)
+{
+	rows->columns[0]->present.len--;
+}
+static void claim_more_rows(Taskmon__Rows *rows)
+{
+	rows->count++;
+}
+static void claim_too_many_rows(Taskmon__Rows *rows)
+{
+	rows->count = UINT32_MAX;
+}
 
 static void contradictions_are_found(void **state)
 {
-	void (*const mutations[])(Taskmon__Rows *rows) = { drop_a_tid,  point_nowhere,   drop_a_value,
-							   cut_a_bitmap, claim_more_rows, claim_too_many_rows };
+	void (*const mutations[])(Taskmon__Rows * rows) = { drop_a_tid,   point_nowhere,   drop_a_value,
+							    cut_a_bitmap, claim_more_rows, claim_too_many_rows };
 	struct wire_catalogue catalogue;
 	struct rows_reader reader;
 

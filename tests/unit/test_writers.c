@@ -21,7 +21,7 @@
 #define WALL 1795319749711869123ULL
 #define TASK MODULE_BIT(MODULE_TASK)
 #define CPU MODULE_BIT(MODULE_CPU)
-#define FEW_METRICS                                                                                \
+#define FEW_METRICS                                                                                         \
 	(METRIC_BIT(M_task_minor_pagefault_count) | METRIC_BIT(M_task_vm_size) | METRIC_BIT(M_task_state) | \
 	 METRIC_BIT(M_task_on_cpu_ns))
 
@@ -41,7 +41,8 @@ static struct row full_row(void)
 		.uid = 1000,
 		.comm = "plain",
 		.process_comm = "plain",
-		.rules = "", .cgroup = "/a.slice/b",
+		.rules = "",
+		.cgroup = "/a.slice/b",
 		.present = FEW_METRICS & ~METRIC_BIT(M_task_vm_size),
 		.value = values,
 		.window_ns = 250 * MS,
@@ -153,7 +154,12 @@ static void event_csv_has_its_bytes(void **state)
 {
 	struct writer *writer = writer_csv_new(directory, NULL, TASK, FEW_METRICS, NULL);
 	const struct event event = {
-		.name = "fork", .wall_ns = WALL, .tid = 12, .tgid = 12, .comm = "c,d", .detail = "by=7 (c,d)",
+		.name = "fork",
+		.wall_ns = WALL,
+		.tid = 12,
+		.tgid = 12,
+		.comm = "c,d",
+		.detail = "by=7 (c,d)",
 	};
 	const struct loss loss = { "queue_samples", 123, WALL };
 	const struct gap gap = { "gone", WALL, WALL - 1000 * MS };
@@ -281,7 +287,12 @@ static void json_events_and_losses_parse_back(void **state)
 {
 	struct writer *writer = writer_json_new(path_of("out.json"), TASK, FEW_METRICS, NULL);
 	const struct event event = {
-		.name = "exit", .wall_ns = WALL, .tid = 12, .tgid = 11, .comm = "c", .detail = "signal=11 core",
+		.name = "exit",
+		.wall_ns = WALL,
+		.tid = 12,
+		.tgid = 11,
+		.comm = "c",
+		.detail = "signal=11 core",
 	};
 	const struct loss loss = { "ring_full", UINT32_MAX, WALL };
 	const struct gap gap = { "gone", WALL, WALL - 1000 * MS };
@@ -334,7 +345,13 @@ static void capture_table(bool threads, unsigned int limit, void (*write)(struct
 
 static const struct alarm high_cpu = { "t", "task_cpu_percent", "99.50", "30", "12.25", NULL };
 static const struct event alarm_event = {
-	.name = "alarm", .wall_ns = WALL, .tid = 7, .tgid = 7, .comm = "x", .detail = "d", .alarm = &high_cpu,
+	.name = "alarm",
+	.wall_ns = WALL,
+	.tid = 7,
+	.tgid = 7,
+	.comm = "x",
+	.detail = "d",
+	.alarm = &high_cpu,
 };
 
 static void json_alarms_have_their_figures(void **state)

@@ -105,8 +105,10 @@ static void json_calls_parse_back(void **state)
 		const char *action, *value;
 		bool compat;
 	} want[] = {
-		{ 4711, 0, "enter", "\"parm1\":18446744073709551615", false }, { 4712, 39, "leave", "\"ret\":4710", false },
-		{ 4711, 0, "leave", "\"ret\":-14", false },                    { 4712, 20, "enter", "\"parm1\":4294967295", true },
+		{ 4711, 0, "enter", "\"parm1\":18446744073709551615", false },
+		{ 4712, 39, "leave", "\"ret\":4710", false },
+		{ 4711, 0, "leave", "\"ret\":-14", false },
+		{ 4712, 20, "enter", "\"parm1\":4294967295", true },
 		{ 4712, -1, "leave", "\"ret\":-9223372036854775808", true },
 	};
 	char text[4096], *line, *rest = text;

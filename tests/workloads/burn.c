@@ -50,12 +50,10 @@ int main(int argc, char **argv)
 		pthread_join(thread[i], NULL);
 
 	getrusage(RUSAGE_SELF, &r);
-	printf("pid=%d\ncpu_ns=%llu\nutime_us=%lld\nstime_us=%lld\nminflt=%ld\nmajflt=%ld\nnvcsw=%ld\nnivcsw=%ld\n",
-	       getpid(), (unsigned long long)clock_ns(CLOCK_PROCESS_CPUTIME_ID),
-	       r.ru_utime.tv_sec * 1000000LL + r.ru_utime.tv_usec, r.ru_stime.tv_sec * 1000000LL + r.ru_stime.tv_usec,
-	       r.ru_minflt, r.ru_majflt, r.ru_nvcsw, r.ru_nivcsw);
-	printf("started_ns=%llu\nended_ns=%llu\n", (unsigned long long)started,
-	       (unsigned long long)clock_ns(CLOCK_BOOTTIME));
+	printf("pid=%d\ncpu_ns=%llu\nutime_us=%lld\nstime_us=%lld\nminflt=%ld\nmajflt=%ld\nnvcsw=%ld\nnivcsw=%ld\n", getpid(),
+	       (unsigned long long)clock_ns(CLOCK_PROCESS_CPUTIME_ID), r.ru_utime.tv_sec * 1000000LL + r.ru_utime.tv_usec,
+	       r.ru_stime.tv_sec * 1000000LL + r.ru_stime.tv_usec, r.ru_minflt, r.ru_majflt, r.ru_nvcsw, r.ru_nivcsw);
+	printf("started_ns=%llu\nended_ns=%llu\n", (unsigned long long)started, (unsigned long long)clock_ns(CLOCK_BOOTTIME));
 	fflush(stdout);
 	return argc > 3 ? atoi(argv[3]) : 0;
 }

@@ -86,8 +86,8 @@ FUNCTION void typed(int number, char *text, const char *name, unsigned long larg
 {
 	__asm__ volatile(""
 			 :
-			 : "r"(number), "r"(text), "r"(name), "r"(large), "r"((int)small), "r"((int)yes), "r"(seventh),
-			   "r"(eighth), "r"((int)ninth)
+			 : "r"(number), "r"(text), "r"(name), "r"(large), "r"((int)small), "r"((int)yes), "r"(seventh), "r"(eighth),
+			   "r"((int)ninth)
 			 : "memory");
 }
 
@@ -238,9 +238,9 @@ static const struct {
 	const char *name;
 	int (*run)(char **arguments);
 } modes[] = {
-	{ "leak", run_leak }, { "hidden", run_hidden },	  { "recurse", run_recurse }, { "tail", run_tail },
+	{ "leak", run_leak }, { "hidden", run_hidden },   { "recurse", run_recurse }, { "tail", run_tail },
 	{ "jump", run_jump }, { "threads", run_threads }, { "library", run_library }, { "typed", run_typed },
-	{ "fork", run_fork }, { "wait", run_wait },	  { "many", run_many },
+	{ "fork", run_fork }, { "wait", run_wait },       { "many", run_many },
 };
 
 int main(int argc, char **argv)

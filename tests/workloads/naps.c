@@ -55,8 +55,8 @@ static void close_gap(struct look *last, char kind)
 	struct look now = look();
 
 	printf("w %ld %llu %llu %llu %ld %c\n", syscall(SYS_gettid), (unsigned long long)last->wall_ns,
-	       (unsigned long long)now.wall_ns, (unsigned long long)(now.cpu_ns - last->cpu_ns),
-	       now.switches - last->switches, kind);
+	       (unsigned long long)now.wall_ns, (unsigned long long)(now.cpu_ns - last->cpu_ns), now.switches - last->switches,
+	       kind);
 	fflush(stdout);
 	*last = now;
 }

@@ -30,7 +30,8 @@ int main(int argc, char **argv)
 			give(kept[i % 64]);
 			kept[i % 64] = get(16 + (size_t)i * 61 % 1024);
 		}
-		snprintf(line, sizeof(line), "round=%d ns=%.1f\n", ++round, (double)(clock_ns(CLOCK_THREAD_CPUTIME_ID) - begin) / (double)count);
+		snprintf(line, sizeof(line), "round=%d ns=%.1f\n", ++round,
+			 (double)(clock_ns(CLOCK_THREAD_CPUTIME_ID) - begin) / (double)count);
 		if (write(1, line, strlen(line)) < 0)
 			die("write");
 	}

@@ -39,8 +39,8 @@ static int is(const char *name)
 static void call(int i)
 {
 	off_t at = (off_t)i * call_bytes;
-	ssize_t size = is("read") || is("cached") || is("large") ? pread(fd, buffer, call_bytes, at) :
-								   pwrite(fd, buffer, call_bytes, at);
+	ssize_t size =
+		is("read") || is("cached") || is("large") ? pread(fd, buffer, call_bytes, at) : pwrite(fd, buffer, call_bytes, at);
 
 	if (size != (ssize_t)call_bytes || (is("synced") && fsync(fd)))
 		die(how);

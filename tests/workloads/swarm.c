@@ -47,8 +47,7 @@ static uint64_t cpu_ns(void)
 
 	if (getrusage(RUSAGE_CHILDREN, &children))
 		die("getrusage");
-	return clock_ns(CLOCK_PROCESS_CPUTIME_ID) +
-	       (children.ru_utime.tv_sec + children.ru_stime.tv_sec) * NS_PER_SEC +
+	return clock_ns(CLOCK_PROCESS_CPUTIME_ID) + (children.ru_utime.tv_sec + children.ru_stime.tv_sec) * NS_PER_SEC +
 	       (children.ru_utime.tv_usec + children.ru_stime.tv_usec) * 1000ULL;
 }
 

@@ -88,8 +88,9 @@ static int number_of(const char *name)
 	static const struct {
 		const char *name;
 		int number;
-	} names[] = { { "inet", AF_INET }, { "inet6", AF_INET6 }, { "unix", AF_UNIX },
-		      { "stream", SOCK_STREAM }, { "dgram", SOCK_DGRAM } };
+	} names[] = {
+		{ "inet", AF_INET }, { "inet6", AF_INET6 }, { "unix", AF_UNIX }, { "stream", SOCK_STREAM }, { "dgram", SOCK_DGRAM }
+	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(names[i].name, name) == 0)
@@ -255,8 +256,12 @@ static void do_give(void)
 	union address address;
 	char control[CMSG_SPACE(sizeof(int))] = { 0 };
 	struct iovec payload = { transfer_buffer, 1 };
-	struct msghdr message = { .msg_name = &address, .msg_namelen = parse(&address, word(), 0), .msg_iov = &payload,
-				  .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	struct msghdr message = { .msg_name = &address,
+				  .msg_namelen = parse(&address, word(), 0),
+				  .msg_iov = &payload,
+				  .msg_iovlen = 1,
+				  .msg_control = control,
+				  .msg_controllen = sizeof(control) };
 	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 	int through = socket(AF_UNIX, SOCK_DGRAM, 0);
 
@@ -322,14 +327,16 @@ static const struct {
 	void (*run)(void);
 	long (*transfer)(int fd, long bytes); /* it is called COUNT times */
 } verbs[] = {
-	{ "socket", do_socket, NULL }, { "pair", do_pair, NULL }, { "bind", do_bind, NULL }, { "listen", do_listen, NULL },
-	{ "connect", do_connect, NULL }, { "refused", do_refused, NULL }, { "begin", do_begin, NULL },
-	{ "accept", do_accept, NULL }, { "accept4", do_accept4, NULL }, { "nodelay", do_nodelay, NULL }, { "close", do_close, NULL },
-	{ "send", NULL, send_bytes }, { "write", NULL, write_bytes }, { "sendmsg", NULL, sendmsg_bytes },
-	{ "sendfile", NULL, sendfile_bytes }, { "splice", NULL, splice_out }, { "sendmmsg", do_sendmmsg, NULL }, { "gso", do_gso, NULL },
-	{ "recv", NULL, recv_bytes }, { "read", NULL, read_bytes }, { "peek", NULL, peek_bytes }, { "spliced", NULL, splice_in },
-	{ "nosend", do_nosend, NULL }, { "norecv", do_norecv, NULL }, { "give", do_give, NULL }, { "take", do_take, NULL },
-	{ "use", do_use, NULL }, { "wait", do_wait, NULL }, { "fork", do_fork, NULL }, { "child", do_child, NULL },
+	{ "socket", do_socket, NULL },   { "pair", do_pair, NULL },          { "bind", do_bind, NULL },
+	{ "listen", do_listen, NULL },   { "connect", do_connect, NULL },    { "refused", do_refused, NULL },
+	{ "begin", do_begin, NULL },     { "accept", do_accept, NULL },      { "accept4", do_accept4, NULL },
+	{ "nodelay", do_nodelay, NULL }, { "close", do_close, NULL },        { "send", NULL, send_bytes },
+	{ "write", NULL, write_bytes },  { "sendmsg", NULL, sendmsg_bytes }, { "sendfile", NULL, sendfile_bytes },
+	{ "splice", NULL, splice_out },  { "sendmmsg", do_sendmmsg, NULL },  { "gso", do_gso, NULL },
+	{ "recv", NULL, recv_bytes },    { "read", NULL, read_bytes },       { "peek", NULL, peek_bytes },
+	{ "spliced", NULL, splice_in },  { "nosend", do_nosend, NULL },      { "norecv", do_norecv, NULL },
+	{ "give", do_give, NULL },       { "take", do_take, NULL },          { "use", do_use, NULL },
+	{ "wait", do_wait, NULL },       { "fork", do_fork, NULL },          { "child", do_child, NULL },
 };
 
 static void perform(const char *name)

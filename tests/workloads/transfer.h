@@ -75,7 +75,8 @@ static unused long splice_bytes(int fd, long bytes, bool receive)
 	if (!receive && write(ends[1], transfer_buffer, bytes) != bytes)
 		die("write to the pipe");
 	for (; done < bytes && part > 0; done += part) {
-		part = receive ? splice(fd, NULL, ends[1], NULL, bytes - done, 0) : splice(ends[0], NULL, fd, NULL, bytes - done, 0);
+		part = receive ? splice(fd, NULL, ends[1], NULL, bytes - done, 0) :
+				 splice(ends[0], NULL, fd, NULL, bytes - done, 0);
 		if (receive && part > 0 && read(ends[0], transfer_buffer, part) != part)
 			die("read from the pipe");
 	}
