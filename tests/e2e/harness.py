@@ -39,8 +39,9 @@ GROUP = 100_009 + 10 * os.getpid()  # stands for the group whose members see eve
 ROOT = 0
 
 NS = 1_000_000_000
-# A shell that starts us in the background has this ignored, and what we ignore is ignored by all whom we start
+# A shell that starts us in the background has these ignored, and what we ignore is ignored by all whom we start
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 SANITIZER_STATUS = 99  # exit status of a program that a sanitizer has stopped, or that leaks
 CLK_TCK = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
