@@ -39,10 +39,11 @@ GROUP = 100_009 + 10 * os.getpid()  # stands for the group whose members see eve
 ROOT = 0
 
 NS = 1_000_000_000
-# A shell that starts us in the background has these ignored, and what we ignore is ignored by all whom we start
-signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 SANITIZER_STATUS = 99  # exit status of a program that a sanitizer has stopped, or that leaks
+# What nohup or a shell in the background ignores for us, all whom we start would ignore as well, but not what has a handler.
+for _number in signal.SIGHUP, signal.SIGINT, signal.SIGQUIT:
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, lambda *_: None)
 CLK_TCK = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
