@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Threads come in the same order pass after pass, so what was sent is kept in that order, side by side, and the one behind the
- * last is nearly always the right one. A table of places finds the others.
+ * last is nearly always the right one. A table of places finds the others. The pass that sees them first may have another order
+ * than those that follow (sample.bpf.c, pass.bpf.h), so each is put where it is expected once.
  */
 #include "settle.h"
 
@@ -31,7 +32,8 @@ struct settler {
 	struct sent *list;
 	u32 used, room; /* a power of two */
 	u32 living;
-	u32 next;   /* the place behind that of the last record */
+	u32 next; /* the place behind that of the last record */
+	u32 unsorted; /* how many may still be put where they are expected: not more than have come, as passes over parts of them differ */
 	u32 *table; /* places + 1 by hash, open addressing, 2 * room; 0: free */
 	u64 ns_per_tick;
 };
@@ -86,6 +88,7 @@ static bool rebuild(struct settler *settler)
 	settler->room = room;
 	settler->used = settler->living = used;
 	settler->next = 0;
+	settler->unsorted = settler->unsorted < used ? settler->unsorted : used;
 	for (u32 i = 0; i < used; i++)
 		enter(settler, i);
 	return true;
@@ -132,22 +135,41 @@ static bool is_of(const struct sent *sent, const struct task_record *record)
 	return sent->tid == record->tid && sent->start_time_ns == record->start_time_ns;
 }
 
+/* What is in the place of `slot` changes places with a thread that has not gone. Returns where it is then. */
+static u32 exchange(struct settler *settler, u32 slot, u32 other)
+{
+	u32 place = settler->table[slot] - 1, other_slot;
+	struct sent sent = settler->list[place];
+
+	other_slot = first_slot(settler, settler->list[other].start_time_ns, settler->list[other].tid);
+	while (settler->table[other_slot] != other + 1)
+		other_slot = next_slot(settler, other_slot);
+	settler->table[slot] = other + 1;
+	settler->table[other_slot] = place + 1;
+	settler->list[place] = settler->list[other];
+	settler->list[other] = sent;
+	settler->unsorted--;
+	return other;
+}
+
 static struct sent *find(struct settler *settler, const struct task_record *record)
 {
-	u32 place = settler->next, slot;
+	u32 expected = settler->next < settler->used ? settler->next : 0, place, slot;
 
-	if (place < settler->used && is_of(&settler->list[place], record)) {
-		__builtin_prefetch(&settler->list[place + AHEAD], 1);
-		settler->next++;
-		return &settler->list[place];
+	if (settler->used && is_of(&settler->list[expected], record)) {
+		__builtin_prefetch(&settler->list[expected + AHEAD], 1);
+		settler->next = expected + 1;
+		return &settler->list[expected];
 	}
 	slot = first_slot(settler, record->start_time_ns, record->tid);
 	for (; settler->table[slot]; slot = next_slot(settler, slot)) {
 		place = settler->table[slot] - 1;
-		if (is_of(&settler->list[place], record)) {
-			settler->next = place + 1;
-			return &settler->list[place];
-		}
+		if (!is_of(&settler->list[place], record))
+			continue;
+		if (settler->unsorted && settler->list[expected].tid)
+			place = exchange(settler, slot, expected);
+		settler->next = place + 1;
+		return &settler->list[place];
 	}
 	return NULL;
 }
@@ -165,6 +187,7 @@ static struct sent *add(struct settler *settler, const struct task_record *recor
 			       .stime_ns = record->shown_stime_ns };
 	enter(settler, settler->used++);
 	settler->living++;
+	settler->unsorted++;
 	return sent;
 }
 
