@@ -5,7 +5,7 @@
 # make install    DESTDIR= prefix=/usr/local
 # make asan       both programs with ASan and UBSan, in build/asan/
 # make fuzz       the fuzzers, in build/fuzz/
-# make bench      the benchmarks (root, some 12 minutes), pages in build/bench/
+# make bench      the benchmarks (root, 13 minutes), pages in build/bench/
 # V=1 shows the commands. B=DIR builds somewhere else.
 
 VERSION := 0.1.0
