@@ -66,18 +66,15 @@ TICK_NS = NS // kernel_hz()  # of the scheduler
 
 
 def wait_until(condition, what, timeout=30):
-    """Polls until condition() is true and returns its value; fails with `what` after timeout seconds. To look takes a quarter of the
-    time at most: in an emulated guest it would keep those from the CPU who are waited for."""
+    """Polls until condition() is true and returns its value; fails with `what` after timeout seconds."""
     end = time.monotonic() + timeout * SLOW
     while True:
-        began = time.monotonic()
         value = condition()
         if value:
             return value
-        now = time.monotonic()
-        if now > end:
+        if time.monotonic() > end:
             raise AssertionError(f"not within {timeout * SLOW:g} s: {what() if callable(what) else what}")
-        time.sleep(max(0.02, 3 * (now - began)))
+        time.sleep(0.02)
 
 
 # ---------------------------------------------------------------------------------------------------------

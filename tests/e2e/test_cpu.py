@@ -161,7 +161,7 @@ class Idle(SharedCollector):
             last, = [r for r in reporter.task(tid=rival.pid) if r.end]
             told = rival.facts()
             self.assertEqual(rival.wait(), 0)
-            within = told["cpu_ns"] / 100 + TICK_NS
+            within = told["cpu_ns"] / 100 + TICK_NS * SLOW  # the clocks of a guest that is emulated on a busy host are that far apart
             self.assertBetween(told["cpu_ns"] - within, last["task_on_cpu_ns"],
                                told["cpu_ns"] + within + lived_on_ns(told["ended_ns"], last))
             off_and_delay = told["ended_ns"] - told["started_ns"] - told["cpu_ns"]
