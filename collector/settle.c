@@ -135,8 +135,8 @@ static bool is_of(const struct sent *sent, const struct task_record *record)
 	return sent->tid == record->tid && sent->start_time_ns == record->start_time_ns;
 }
 
-/* What is in the place of `slot` changes places with a thread that has not gone. Returns where it is then. */
-static u32 exchange(struct settler *settler, u32 slot, u32 other)
+/* What is in the place of `slot` changes places with `other`, a thread that has not gone. */
+static void exchange(struct settler *settler, u32 slot, u32 other)
 {
 	u32 place = settler->table[slot] - 1, other_slot;
 	struct sent sent = settler->list[place];
@@ -149,29 +149,42 @@ static u32 exchange(struct settler *settler, u32 slot, u32 other)
 	settler->list[place] = settler->list[other];
 	settler->list[other] = sent;
 	settler->unsorted--;
-	return other;
+}
+
+/* Where its place is in the table; what is there is 0 if it has none. */
+static u32 slot_of(const struct settler *settler, const struct task_record *record)
+{
+	u32 slot = first_slot(settler, record->start_time_ns, record->tid);
+
+	while (settler->table[slot] && !is_of(&settler->list[settler->table[slot] - 1], record))
+		slot = next_slot(settler, slot);
+	return slot;
 }
 
 static struct sent *find(struct settler *settler, const struct task_record *record)
 {
-	u32 expected = settler->next < settler->used ? settler->next : 0, place, slot;
+	u32 place = settler->next < settler->used ? settler->next : 0, slot;
 
-	if (settler->used && is_of(&settler->list[expected], record)) {
-		__builtin_prefetch(&settler->list[expected + AHEAD], 1);
-		settler->next = expected + 1;
-		return &settler->list[expected];
+	if (!settler->used || !is_of(&settler->list[place], record)) {
+		slot = slot_of(settler, record);
+		if (!settler->table[slot])
+			return NULL;
+		if (settler->unsorted && settler->list[place].tid)
+			exchange(settler, slot, place);
+		else
+			place = settler->table[slot] - 1;
 	}
-	slot = first_slot(settler, record->start_time_ns, record->tid);
-	for (; settler->table[slot]; slot = next_slot(settler, slot)) {
-		place = settler->table[slot] - 1;
-		if (!is_of(&settler->list[place], record))
-			continue;
-		if (settler->unsorted && settler->list[expected].tid)
-			place = exchange(settler, slot, expected);
-		settler->next = place + 1;
-		return &settler->list[place];
-	}
-	return NULL;
+	__builtin_prefetch(&settler->list[place + AHEAD], 1);
+	settler->next = place + 1;
+	return &settler->list[place];
+}
+
+/* Ends come between the passes, and say nothing of their order. */
+static struct sent *find_ended(struct settler *settler, const struct task_record *record)
+{
+	u32 place = settler->table[slot_of(settler, record)];
+
+	return place ? &settler->list[place - 1] : NULL;
 }
 
 static struct sent *add(struct settler *settler, const struct task_record *record)
@@ -219,22 +232,22 @@ static void settle_by(const struct settler *settler, struct sent *sent, struct t
 	sent->off_cpu_ns = *off_cpu;
 }
 
-/* Without memory for what was sent, it may go back. */
-static struct sent *settle_and_find(struct settler *settler, struct task_record *record, bool remember)
+/* Without memory for what was sent (`sent` is NULL), it may go back. */
+static void settle_by_or_alone(const struct settler *settler, struct sent *sent, struct task_record *record)
 {
 	struct sent unknown = { .utime_ns = record->shown_utime_ns, .stime_ns = record->shown_stime_ns };
-	struct sent *sent = find(settler, record);
 
-	if (!sent && remember)
-		sent = add(settler, record);
 	settle_by(settler, sent ? sent : &unknown, record);
-	return sent;
 }
 
 void settle(struct settler *settler, struct task_record *record)
 {
-	if (record->flags & RECORD_THREAD)
-		settle_and_find(settler, record, true);
+	struct sent *sent;
+
+	if (!(record->flags & RECORD_THREAD))
+		return;
+	sent = find(settler, record);
+	settle_by_or_alone(settler, sent ? sent : add(settler, record), record);
 }
 
 void settle_end(struct settler *settler, struct task_record *record)
@@ -243,7 +256,8 @@ void settle_end(struct settler *settler, struct task_record *record)
 
 	if (!(record->flags & RECORD_THREAD))
 		return;
-	sent = settle_and_find(settler, record, false);
+	sent = find_ended(settler, record);
+	settle_by_or_alone(settler, sent, record);
 	if (sent)
 		drop(settler, sent);
 }
