@@ -259,11 +259,15 @@ static void claim_too_many_rows(Taskmon__Rows *rows)
 {
 	rows->count = UINT32_MAX;
 }
+static void name_a_metric_twice(Taskmon__Rows *rows)
+{
+	rows->columns[1]->metric = rows->columns[0]->metric;
+}
 
 static void contradictions_are_found(void **state)
 {
-	void (*const mutations[])(Taskmon__Rows * rows) = { drop_a_tid,   point_nowhere,   drop_a_value,
-							    cut_a_bitmap, claim_more_rows, claim_too_many_rows };
+	void (*const mutations[])(Taskmon__Rows * rows) = { drop_a_tid,      point_nowhere,       drop_a_value,       cut_a_bitmap,
+							    claim_more_rows, claim_too_many_rows, name_a_metric_twice };
 	struct wire_catalogue catalogue;
 	struct rows_reader reader;
 
